@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * runnel.h: librunnel, the client library of the Runnel event broker. The whole public interface.
+ *
+ * Thin: no threads, no hidden allocation per event, opaque handles. One client is one connection to the
+ * broker; producers, consumers and administration share it. Use it in either of two ways:
+ *
+ *   blocking          calls with a time-out wait inside (runnel_flush, runnel_next, runnel_produce_wait, the
+ * administration calls); an event loop     watch runnel_fd() for runnel_events(), at most for
+ * runnel_timeout_ms(), and call runnel_process().
+ *
+ * Callbacks run only inside runnel_process() and the blocking calls. A client and what belongs to it is used
+ * by one thread at a time. Functions that can fail return 0 (or a count) or a negative RUNNEL_E... code;
+ * runnel_last_error() has the sentence. Time-outs are in milliseconds: 0 does not wait, -1 waits for ever.
+ *
+ * When the connection breaks, the client connects again by itself (exponential back-off with jitter);
+ * unacknowledged events are sent again under their old sequence numbers, so none is lost and none is stored
+ * twice; consumers go on behind the last event given out.
+ */
+#ifndef RUNNEL_H
+#define RUNNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define RUNNEL_API __attribute__((visibility("default")))
+#else
+#define RUNNEL_API
+#endif
+
+typedef struct runnel_client runnel_client;
+typedef struct runnel_producer runnel_producer;
+typedef struct runnel_consumer runnel_consumer;
+typedef struct runnel_options runnel_options;
+
+/* Version of the library in use, "0.1.0". */
+RUNNEL_API const char *runnel_version(void);
+
+/* ---- errors ---- */
+
+/* Error codes are the broker's (docs/error-codes.md) and the library's own (200 and up); functions return
+ * them negated. */
+struct runnel_error {
+    int code;       /* positive; 0: none */
+    int retriable;  /* trying the same again can help */
+    int fatal;      /* this handle is of no more use: close it */
+    char text[256]; /* a sentence */
+};
+
+/* The last error of a client, or (client NULL) of this thread's last runnel_connect(). Never NULL; lent until
+ * the next call. */
+RUNNEL_API const struct runnel_error *runnel_last_error(const runnel_client *client);
+/* "TOPIC_NOT_FOUND" for 30 and for -30. */
+RUNNEL_API const char *runnel_error_name(int code);
+/* What to do about it. */
+RUNNEL_API const char *runnel_error_fix(int code);
+
+/* ---- options ---- */
+
+/* A bag of settings, used for client, producer and consumer alike; each handle takes what concerns it and
+ * copies it.
+ *
+ *   client     client.name; connect.timeout.ms (5000; also the longest outage that connecting again bridges
+ * is retry.for.ms); retry.for.ms (120000): how long events wait for the broker to come back before they fail;
+ * request.timeout.ms (30000); reconnect.backoff.ms (20), reconnect.backoff.max.ms (1000) producer   acks
+ * (durable | memory | none); compression (none | lz4 | zstd); idempotent (true, unless acks is memory or
+ * none); batch.bytes (262144): largest batch; buffer.bytes (16777216): events not yet acknowledged, then
+ * RUNNEL_E_QUEUE_FULL; in.flight (8): requests unanswered; linger.us (0); create (true): make a missing
+ * topic; partitioner (murmur2) consumer   from (end | start | an offset | @ms | -N: N before the end);
+ * partitions (all | "0,3,5"); credit.bytes (4194304)
+ */
+RUNNEL_API runnel_options *runnel_options_new(void);
+RUNNEL_API void runnel_options_free(runnel_options *options);
+/* 0, or -RUNNEL_E_ARGUMENT for an unknown name or impossible value (the sentence is in
+ * runnel_last_error(NULL)). */
+RUNNEL_API int runnel_options_set(runnel_options *options, const char *name, const char *value);
+
+/* Codes that callers branch on; all codes are in docs/error-codes.md. */
+enum {
+    RUNNEL_E_TOPIC_NOT_FOUND = 30,
+    RUNNEL_E_TOPIC_EXISTS = 31,
+    RUNNEL_E_OFFSET_OUT_OF_RANGE = 70,
+    RUNNEL_E_TIMEOUT = 200,
+    RUNNEL_E_UNREACHABLE = 201,
+    RUNNEL_E_QUEUE_FULL = 202,
+    RUNNEL_E_ARGUMENT = 203,
+    RUNNEL_E_CLOSED = 204
+};
+
+/* ---- client ---- */
+
+/* Connects and greets. `url`: "tcp://HOST:PORT", "HOST:PORT", "unix:PATH"; NULL: $RUNNEL_URL, else
+ * tcp://127.0.0.1:7411. Blocks up to connect.timeout.ms. NULL on failure: see runnel_last_error(NULL). */
+RUNNEL_API runnel_client *runnel_connect(const char *url, const runnel_options *options);
+/* Flushes producers for up to `timeout_ms`, closes everything that belongs to the client, frees it. 0, or
+ * -RUNNEL_E_TIMEOUT when events were given up (their callbacks have run with that error). NULL is fine. */
+RUNNEL_API int runnel_close(runnel_client *client, int timeout_ms);
+
+/* Event loop: descriptor to watch (it changes when the client connects again: ask anew after each
+ * runnel_process), poll(2) events wanted, and how long until runnel_process() wants to be called anyway (-1:
+ * no need). */
+RUNNEL_API int runnel_fd(const runnel_client *client);
+RUNNEL_API int runnel_events(const runnel_client *client);
+RUNNEL_API int runnel_timeout_ms(const runnel_client *client);
+/* Reads, writes and runs callbacks as far as possible without blocking. Number of events handled, or a
+ * negative code when the client is of no more use. */
+RUNNEL_API int runnel_process(runnel_client *client);
+/* Waits up to timeout_ms for something to do, then runnel_process(). */
+RUNNEL_API int runnel_wait(runnel_client *client, int timeout_ms);
+
+/* ---- producing ---- */
+
+struct runnel_header {
+    const char *name; /* terminated */
+    const void *value;
+    size_t value_len;
+};
+
+/* One event to publish. Zero-initialise it (RUNNEL_EVENT_INIT); everything is copied before runnel_produce()
+ * returns. */
+struct runnel_event {
+    uint32_t struct_size;
+    int32_t partition; /* -1: by key, or in turn when there is no key */
+    const void *key;   /* NULL: none */
+    size_t key_len;
+    const void *value; /* NULL: null (a tombstone in compacted topics) */
+    size_t value_len;
+    const struct runnel_header *headers;
+    size_t header_count;
+    int64_t timestamp_ms; /* 0: now */
+};
+#define RUNNEL_EVENT_INIT                                                                                    \
+    {                                                                                                        \
+        sizeof(struct runnel_event), -1, NULL, 0, NULL, 0, NULL, 0, 0                                        \
+    }
+
+/* What became of one event. */
+struct runnel_delivery {
+    int error;     /* 0: as acknowledged; or a negative code */
+    int duplicate; /* it had been stored before; offset is the original's */
+    int32_t partition;
+    int64_t offset; /* -1 unless acknowledged */
+    void *opaque;   /* from runnel_produce() */
+    const char *error_text;
+};
+typedef void (*runnel_delivery_cb)(void *ctx, const struct runnel_delivery *delivery);
+
+/* A producer for one topic; asks the broker about it (blocks up to request.timeout.ms). `on_delivery` may be
+ * NULL. NULL on failure. */
+RUNNEL_API runnel_producer *runnel_producer_new(runnel_client *client, const char *topic,
+                                                const runnel_options *options, runnel_delivery_cb on_delivery,
+                                                void *ctx);
+/* Flushes for up to timeout_ms, frees. */
+RUNNEL_API int runnel_producer_close(runnel_producer *producer, int timeout_ms);
+RUNNEL_API int32_t runnel_producer_partitions(const runnel_producer *producer);
+/* Queues an event; does not block. -RUNNEL_E_QUEUE_FULL: call runnel_wait() and try again. Each event queued
+ * gets exactly one delivery report, in order within its partition. Batches grow while earlier ones are in
+ * flight, so an idle producer sends at once. */
+RUNNEL_API int runnel_produce(runnel_producer *producer, const struct runnel_event *event, void *opaque);
+/* Queues one event and waits for its delivery, which is stored in *out (may be NULL). 0 when acknowledged. */
+RUNNEL_API int runnel_produce_wait(runnel_producer *producer, const struct runnel_event *event,
+                                   struct runnel_delivery *out, int timeout_ms);
+/* Waits until every event queued has been reported. */
+RUNNEL_API int runnel_flush(runnel_producer *producer, int timeout_ms);
+/* Events queued and not yet reported. */
+RUNNEL_API size_t runnel_queued(const runnel_producer *producer);
+
+/* ---- consuming ---- */
+
+/* One event received; everything is lent until the next call on the same consumer. */
+struct runnel_record {
+    const char *topic;
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_ms;
+    const void *key; /* NULL: none */
+    size_t key_len;
+    const void *value; /* NULL: null */
+    size_t value_len;
+    size_t header_count;
+    const void *priv; /* for runnel_record_header() */
+    size_t priv_len;
+};
+
+/* Header number `i` of a record (0-based); 0, or -RUNNEL_E_ARGUMENT past the end. `name` is not terminated.
+ */
+RUNNEL_API int runnel_record_header(const struct runnel_record *record, size_t i, const char **name,
+                                    size_t *name_len, const void **value, size_t *value_len);
+
+/* Reads one topic's partitions without a group, live, from where the option `from` says. NULL on failure. */
+RUNNEL_API runnel_consumer *runnel_consumer_new(runnel_client *client, const char *topic,
+                                                const runnel_options *options);
+/* The next event: 1 and *out, 0 when none came within timeout_ms, or a negative code. Order is kept within a
+ * partition. */
+RUNNEL_API int runnel_next(runnel_consumer *consumer, struct runnel_record *out, int timeout_ms);
+/* Events that can be had without waiting exist: 1, else 0. */
+RUNNEL_API int runnel_ready(const runnel_consumer *consumer);
+/* 1 when every partition was read up to where it ended when the consumer began (or, with `now`, up to the
+ * latest end that the broker told). */
+RUNNEL_API int runnel_at_end(const runnel_consumer *consumer, int now);
+/* Where a partition's reading stands: the next offset to be given out, the first and the end offset at the
+ * broker when last told. */
+RUNNEL_API int runnel_consumer_position(const runnel_consumer *consumer, int32_t partition, int64_t *next,
+                                        int64_t *start, int64_t *end);
+RUNNEL_API int32_t runnel_consumer_partitions(const runnel_consumer *consumer);
+RUNNEL_API void runnel_consumer_close(runnel_consumer *consumer);
+
+/* ---- administration (blocking, request.timeout.ms) ---- */
+
+struct runnel_config {
+    const char *name, *value; /* value NULL: back to the default */
+};
+
+struct runnel_topic_row {
+    const char *name;
+    uint64_t id;
+    uint32_t partitions;
+    uint64_t events, bytes;
+};
+
+struct runnel_partition_row {
+    uint32_t partition;
+    int64_t start_offset, end_offset;
+    uint64_t bytes;
+    uint32_t segments;
+    int64_t max_timestamp_ms; /* -1: empty */
+    const char *state;        /* "ok", "fenced", "damaged" */
+};
+
+struct runnel_config_row {
+    const char *name, *value;
+    int is_default;
+};
+
+/* Everything about a topic; lent until runnel_topic_free(). */
+struct runnel_topic {
+    const char *name;
+    uint64_t id;
+    int64_t created_ms;
+    size_t config_count, partition_count;
+    const struct runnel_config_row *configs;
+    const struct runnel_partition_row *partitions;
+};
+
+/* partitions 0: the broker's default. 1 when made, 0 when it was there and `if_missing`. */
+RUNNEL_API int runnel_topic_create(runnel_client *client, const char *name, uint32_t partitions,
+                                   const struct runnel_config *configs, size_t config_count, int if_missing);
+RUNNEL_API int runnel_topic_set(runnel_client *client, const char *name, const struct runnel_config *configs,
+                                size_t config_count);
+RUNNEL_API int runnel_topic_add_partitions(runnel_client *client, const char *name, uint32_t partitions);
+RUNNEL_API int runnel_topic_delete(runnel_client *client, const char *name);
+/* Calls `each` for every topic whose name matches `pattern` ('*', '?'; NULL: all), sorted; a non-zero return
+ * ends it and is returned. */
+RUNNEL_API int runnel_topic_list(runnel_client *client, const char *pattern, int internal,
+                                 int (*each)(void *ctx, const struct runnel_topic_row *row), void *ctx);
+RUNNEL_API int runnel_topic_describe(runnel_client *client, const char *name, struct runnel_topic **out);
+RUNNEL_API void runnel_topic_free(struct runnel_topic *topic);
+
+/* What an offset expression stands for: `from` as in the consumer's option. *timestamp_ms is the found
+ * event's for @ms, else -1. */
+RUNNEL_API int runnel_offset(runnel_client *client, const char *topic, int32_t partition, const char *from,
+                             int64_t *offset, int64_t *timestamp_ms);
+
+/* Every figure the broker keeps; kind 0 counter, 1 gauge. */
+RUNNEL_API int
+runnel_stat(runnel_client *client,
+            void (*each)(void *ctx, const char *room, const char *name, int kind, uint64_t value), void *ctx);
+/* Overall status 0 ok, 1 degraded, 2 failed (or a negative code), and each check. */
+RUNNEL_API int runnel_health(runnel_client *client,
+                             void (*each)(void *ctx, const char *check, int status, const char *text),
+                             void *ctx);
+/* Round trip of an empty request, microseconds; or a negative code. */
+RUNNEL_API int64_t runnel_ping(runnel_client *client);
+/* What the broker said of itself. Lent for the client's life. */
+RUNNEL_API const char *runnel_broker_version(const runnel_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
