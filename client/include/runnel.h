@@ -57,6 +57,8 @@ struct runnel_error {
 RUNNEL_API const struct runnel_error *runnel_last_error(const runnel_client *client);
 /* "TOPIC_NOT_FOUND" for 30 and for -30. */
 RUNNEL_API const char *runnel_error_name(int code);
+/* What it means; "" for a code that does not exist. */
+RUNNEL_API const char *runnel_error_text(int code);
 /* What to do about it. */
 RUNNEL_API const char *runnel_error_fix(int code);
 
