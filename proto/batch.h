@@ -5,15 +5,21 @@
  *
  * Integers in a batch are big-endian (it is Kafka's format; everything else of ours is little-endian).
  *
- *    0 i64 base offset           set by the broker
+ *    0 i64 base offset, set by the broker
  *    8 i32 batch length
- *   12 i32 leader epoch          set by the broker
+ *   12 i32 leader epoch, set by the broker
  *   16 i8  magic = 2
- *   17 u32 crc                   CRC-32C of all from byte 21 on: nothing covers bytes 0-16 but the extent's
- * checksum 21 i16 attributes            bits 0-2 codec, 3 timestamp type, 4 transactional, 5 control 23 i32
- * last offset delta 27 i64 base timestamp (ms) 35 i64 max timestamp (ms) 43 i64 producer id (-1: none) 51 i16
- * producer epoch 53 i32 base sequence 57 i32 record count 61 records: varint length, i8 attributes, varlong
- * timestamp delta, varint offset delta, key, value, headers
+ *   17 u32 crc: CRC-32C of all from byte 21 on; only an extent's checksum covers bytes 0-16
+ *   21 i16 attributes: bits 0-2 codec, 3 timestamp type, 4 transactional, 5 control
+ *   23 i32 last offset delta
+ *   27 i64 base timestamp (ms)
+ *   35 i64 max timestamp (ms)
+ *   43 i64 producer id (-1: none)
+ *   51 i16 producer epoch
+ *   53 i32 base sequence
+ *   57 i32 record count
+ *   61 records, each: varint length, i8 attributes, varlong timestamp delta, varint offset delta, key, value,
+ *      headers
  *
  * "batch length" counts the bytes after itself: a batch takes 12 + batch length bytes.
  * Source of the format: Apache Kafka documentation, "Message format". Pure functions: no I/O, no allocation.
@@ -64,7 +70,8 @@ uint64_t batch_bytes(const void *p, uint64_t available);
 bool batch_decode(struct batch *out, const void *p, uint64_t available);
 /* Checks a batch that came from outside: length, magic, CRC, count against last offset delta, attributes that
  * a producer may set, and, when it is not compressed, that exactly `count` records fill it with offset deltas
- * 0, 1, 2... ERR_OK or the named error, with a sentence in `why` (128 bytes). */
+ * 0, 1, 2... ERR_OK or the named error, with a sentence in `why` (128 bytes; NULL: not wanted). More than the
+ * batch may be available: compare out->bytes. */
 enum error batch_check(struct batch *out, const void *p, uint64_t available, char *why);
 /* Writes the fields that the broker owns. */
 void batch_set_base_offset(void *p, int64_t base_offset);

@@ -32,7 +32,8 @@ struct reader {
 
 static inline struct reader reader_of(const void *p, uint32_t len)
 {
-    return (struct reader){ p, (const uint8_t *)p + len, false };
+    const uint8_t *at = p;
+    return (struct reader){ at, len ? at + len : at, false }; /* NULL + 0 is undefined in C */
 }
 
 static inline uint32_t reader_left(const struct reader *r)
@@ -108,7 +109,8 @@ struct writer {
 
 static inline struct writer writer_of(void *p, uint32_t len)
 {
-    return (struct writer){ p, p, (uint8_t *)p + len, false };
+    uint8_t *at = p;
+    return (struct writer){ at, at, len ? at + len : at, false };
 }
 
 static inline uint32_t writer_len(const struct writer *w)

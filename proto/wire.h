@@ -115,8 +115,9 @@ struct wire_open_topic_reply {
     uint32_t batch_bytes_max;
 };
 
+/* str name, u8 1 and str value, or u8 0 (value.at NULL): TOPIC_SET then resets it to the default. */
 struct wire_config {
-    struct bytes name, value; /* TOPIC_SET: value.at NULL resets to the default */
+    struct bytes name, value;
 };
 
 struct wire_topic_create {
