@@ -72,7 +72,7 @@ struct io_stats {
 
 /* Makes the ring and probes what it needs. On failure returns a negative errno and a sentence in `why` (at
  * least 256 bytes) that says what the person should change (kernel version, sysctl, seccomp, limits).
- * Blocking; start-up only. */
+ * Blocking; start-up only. The calling thread is the loop's: all else but io_wake() is for it alone. */
 int io_create(struct io **out, const struct io_options *options, char *why, uint32_t why_bytes);
 /* Every op must be idle. */
 void io_destroy(struct io *io);
@@ -100,7 +100,7 @@ void io_accept(struct io *io, struct io_op *op, int listen_fd, io_done done);
  * all buffers are lent: start it again once some came back. */
 void io_recv(struct io *io, struct io_op *op, int fd, io_done done);
 /* Inside a receive handler called with IO_DATA: the lent bytes (res of them). Valid until io_recv_return().
- */
+ * What a handler does not take goes back by itself when it returns. */
 uint8_t *io_recv_take(struct io *io, struct io_op *op, uint32_t flags, uint16_t *buffer);
 /* Gives a lent buffer back. */
 void io_recv_return(struct io *io, uint16_t buffer);
