@@ -683,11 +683,14 @@ static struct io_stats echo(struct io *io)
 
 Test(io, spins_where_events_come_quickly_and_not_otherwise)
 {
-    struct io *io = make_io((struct io_options){ .spin_us = 20000 });
+    struct io *io = make_io((struct io_options){ .spin_us = 200000 });
     for (unsigned i = 0; i < 50; i++) /* nothing comes: learns that it does not pay */
         io_turn(io, 100000, false);
     const struct io_stats quick = echo(io);
-    cr_assert_gt(quick.spins, 500); /* nearly all of 2,000 on a free machine */
+    /* How many waits there are depends on the machine's other work; but no answer takes longer than the spin,
+     * so once that is learnt no wait ends in a sleep. */
+    cr_assert_gt(quick.spins, 0);
+    cr_assert_leq(quick.sleeps, 50 + 20);
     io_destroy(io);
     io = make_io((struct io_options){ .spin_us = 0 });
     const struct io_stats slow = echo(io);
