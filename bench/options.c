@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bench/options.c: see the header. One table row per option.
+ */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char usage[] =
+    "runnel-bench COMMAND [OPTION]...\n"
+    "\n"
+    "Commands\n"
+    "  limits    what this machine can do at best: loopback, disk\n"
+    "  publish   publish events; latency of acknowledgements, throughput\n"
+    "  e2e       publish to a live subscriber; every event is checked\n"
+    "  consume   read stored events from the start (--mode history|memory), or as they come (--mode live)\n"
+    "  scale     publish at a rate over 1 to 10,000 partitions and connections, 1 to 1,000 topics\n"
+    "\n"
+    "Options\n"
+    "  --driver NAME      runnel (default), redis, nats, kafka\n"
+    "  --url URL          tcp://HOST:PORT or unix:PATH of the broker\n"
+    "  --topic NAME       use this topic and keep it (default: a new one, deleted afterwards)\n"
+    "  --topics N         publish to N topics (1)\n"
+    "  --partitions N     of each topic (1)\n"
+    "  --connections N    that publish (1)\n"
+    "  --idle N           further connections that do nothing (0)\n"
+    "  --size BYTES       of a payload (256)\n"
+    "  --rate N           events a second, open loop (default: closed loop)\n"
+    "  --in-flight N      unanswered events on each connection, closed loop (1000)\n"
+    "  --batch N          events a request (1)\n"
+    "  --acks MODE        durable (default), memory, none\n"
+    "  --duration S       measure for S seconds (5)\n"
+    "  --warmup S         before measuring (1)\n"
+    "  --events N         publish N events instead of for a time; consume: store and read so many\n"
+    "  --mode MODE        consume: history (default), memory, live\n"
+    "  --passes N         consume: read all so many times (memory: 20, history: 1)\n"
+    "  --spin             the generator never sleeps\n"
+    "  --pid PID          the broker's process, when it cannot be found from the connection\n"
+    "  --dir DIR          limits, compare: where to put files (the current directory)\n"
+    "  --runneld PATH     compare: the broker (beside this program)\n"
+    "  --only NAME,...    compare: only these scenarios; scale: partitions, connections or topics\n"
+    "  --quick            compare, scale, limits: short runs\n"
+    "  --runs N           compare: alternating runs of each (3)\n"
+    "  --history-mb N     compare: history that one consumer reads (2000)\n"
+    "  --svg DIR          compare: write plots there\n"
+    "  -o table|json      output (table)\n";
+
+_Noreturn static void wrong(const char *what, const char *value, const char *fix)
+{
+    fprintf(stderr, "error: %s%s%s: %s\n", what, value ? " " : "", value ? value : "", fix);
+    exit(2);
+}
+
+static double number(const char *name, const char *value, double least, double most)
+{
+    char *end;
+    errno = 0;
+    double n = strtod(value, &end);
+    if (end == value || errno || (*end && strcmp(end, "k") && strcmp(end, "M")))
+        wrong(name, value, "expected a number, possibly with k or M behind it");
+    n *= *end == 'k' ? 1e3 : *end == 'M' ? 1e6 : 1;
+    if (n < least || n > most) {
+        char fix[80];
+        snprintf(fix, sizeof(fix), "expected %.10g to %.10g", least, most);
+        wrong(name, value, fix);
+    }
+    return n;
+}
+
+/* Position of `value` in a list that ends with NULL. */
+static int choice(const char *name, const char *value, const char *const *list, const char *expected)
+{
+    for (int i = 0; list[i]; i++)
+        if (strcmp(list[i], value) == 0)
+            return i;
+    wrong(name, value, expected);
+}
+
+enum {
+    OPT_DRIVER = 256,
+    OPT_URL,
+    OPT_TOPIC,
+    OPT_TOPICS,
+    OPT_PARTITIONS,
+    OPT_CONNECTIONS,
+    OPT_IDLE,
+    OPT_SIZE,
+    OPT_RATE,
+    OPT_IN_FLIGHT,
+    OPT_BATCH,
+    OPT_ACKS,
+    OPT_DURATION,
+    OPT_WARMUP,
+    OPT_EVENTS,
+    OPT_MODE,
+    OPT_PASSES,
+    OPT_SPIN,
+    OPT_PID,
+    OPT_DIR,
+    OPT_RUNNELD,
+    OPT_ONLY,
+    OPT_QUICK,
+    OPT_RUNS,
+    OPT_HISTORY_MB,
+    OPT_SVG
+};
+
+static const struct option table[] = {
+    { "driver", required_argument, NULL, OPT_DRIVER },
+    { "url", required_argument, NULL, OPT_URL },
+    { "topic", required_argument, NULL, OPT_TOPIC },
+    { "topics", required_argument, NULL, OPT_TOPICS },
+    { "partitions", required_argument, NULL, OPT_PARTITIONS },
+    { "connections", required_argument, NULL, OPT_CONNECTIONS },
+    { "idle", required_argument, NULL, OPT_IDLE },
+    { "size", required_argument, NULL, OPT_SIZE },
+    { "rate", required_argument, NULL, OPT_RATE },
+    { "in-flight", required_argument, NULL, OPT_IN_FLIGHT },
+    { "batch", required_argument, NULL, OPT_BATCH },
+    { "acks", required_argument, NULL, OPT_ACKS },
+    { "duration", required_argument, NULL, OPT_DURATION },
+    { "warmup", required_argument, NULL, OPT_WARMUP },
+    { "events", required_argument, NULL, OPT_EVENTS },
+    { "mode", required_argument, NULL, OPT_MODE },
+    { "passes", required_argument, NULL, OPT_PASSES },
+    { "spin", no_argument, NULL, OPT_SPIN },
+    { "pid", required_argument, NULL, OPT_PID },
+    { "dir", required_argument, NULL, OPT_DIR },
+    { "runneld", required_argument, NULL, OPT_RUNNELD },
+    { "only", required_argument, NULL, OPT_ONLY },
+    { "quick", no_argument, NULL, OPT_QUICK },
+    { "runs", required_argument, NULL, OPT_RUNS },
+    { "history-mb", required_argument, NULL, OPT_HISTORY_MB },
+    { "svg", required_argument, NULL, OPT_SVG },
+    { "output", required_argument, NULL, 'o' },
+    { "help", no_argument, NULL, 'h' },
+    { "version", no_argument, NULL, 'V' },
+    { NULL, 0, NULL, 0 },
+};
+
+static uint32_t count(const char *name, const char *value, uint32_t most)
+{
+    return (uint32_t)number(name, value, 1, most);
+}
+
+static void take_load(struct options *o, int option, const char *v)
+{
+    static const char *const acks[] = { "none", "memory", "durable", NULL };
+    static const char *const modes[] = { "history", "memory", "live", NULL };
+    switch (option) {
+    case OPT_TOPICS:
+        o->topics = count("--topics", v, 10000);
+        break;
+    case OPT_PARTITIONS:
+        o->partitions = count("--partitions", v, 10000);
+        break;
+    case OPT_CONNECTIONS:
+        o->connections = count("--connections", v, 20000);
+        break;
+    case OPT_IDLE:
+        o->idle = (uint32_t)number("--idle", v, 0, 50000);
+        break;
+    case OPT_SIZE:
+        o->size = (uint32_t)number("--size", v, PAYLOAD_MIN, PAYLOAD_MAX);
+        break;
+    case OPT_RATE:
+        o->rate = number("--rate", v, 1, 1e8);
+        break;
+    case OPT_IN_FLIGHT:
+        o->in_flight = count("--in-flight", v, 1 << 20);
+        break;
+    case OPT_BATCH:
+        o->batch = count("--batch", v, 65536);
+        break;
+    case OPT_ACKS:
+        o->acks = (enum acks)choice("--acks", v, acks, "expected durable, memory or none");
+        break;
+    case OPT_DURATION:
+        o->duration_s = number("--duration", v, .1, 86400);
+        break;
+    case OPT_WARMUP:
+        o->warmup_s = number("--warmup", v, 0, 3600);
+        break;
+    case OPT_EVENTS:
+        o->events = (uint64_t)number("--events", v, 1, 1e12);
+        break;
+    case OPT_MODE:
+        o->mode = (enum history_mode)choice("--mode", v, modes, "expected history, memory or live");
+        break;
+    case OPT_PASSES:
+        o->passes = count("--passes", v, 100000);
+        break;
+    }
+}
+
+static void take(struct options *o, int option, const char *v)
+{
+    static const char *const outputs[] = { "table", "json", NULL };
+    switch (option) {
+    case OPT_DRIVER:
+        o->driver = driver_find(v);
+        if (!o->driver)
+            wrong("--driver", v, "expected runnel, redis, nats or kafka");
+        break;
+    case OPT_URL:
+        o->url = v;
+        break;
+    case OPT_TOPIC:
+        o->topic = v;
+        break;
+    case OPT_SPIN:
+        o->spin = true;
+        break;
+    case OPT_PID:
+        o->pid = (pid_t)number("--pid", v, 1, 1 << 30);
+        break;
+    case OPT_DIR:
+        o->dir = v;
+        break;
+    case OPT_RUNNELD:
+        o->runneld = v;
+        break;
+    case OPT_ONLY:
+        o->only = v;
+        break;
+    case OPT_QUICK:
+        o->quick = true;
+        break;
+    case OPT_RUNS:
+        o->runs = count("--runs", v, 99);
+        break;
+    case OPT_HISTORY_MB:
+        o->history_mb = (uint64_t)number("--history-mb", v, 10, 1e7);
+        break;
+    case OPT_SVG:
+        o->svg = v;
+        break;
+    case 'o':
+        o->json = choice("--output", v, outputs, "expected table or json") == 1;
+        break;
+    default:
+        take_load(o, option, v);
+    }
+}
+
+void options_parse(struct options *o, int argc, char **argv)
+{
+    *o = (struct options){ .driver = &driver_runnel,
+                           .dir = ".",
+                           .acks = ACKS_DURABLE,
+                           .size = 256,
+                           .in_flight = 1000,
+                           .batch = 1,
+                           .topics = 1,
+                           .partitions = 1,
+                           .connections = 1,
+                           .runs = 3,
+                           .duration_s = 5,
+                           .warmup_s = 1,
+                           .history_mb = 2000 };
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, "o:hV", table, NULL)) != -1;) {
+        if (c == '?')
+            wrong("option", argv[optind - 1], "unknown, or its value is missing; see runnel-bench --help");
+        if (c == 'h' || c == 'V') {
+            fputs(c == 'h' ? usage : "runnel-bench " RUNNEL_VERSION "\n", stdout);
+            exit(0);
+        }
+        take(o, c, optarg);
+    }
+    if (optind + 1 != argc)
+        wrong("usage", NULL, "runnel-bench limits|publish|e2e|consume|scale|compare [OPTION]...; see --help");
+    o->command = argv[optind];
+    if (o->batch > o->driver->batch_max)
+        wrong("--batch", NULL, "this broker's protocol has no batches: use --in-flight");
+    if (o->batch > o->in_flight)
+        o->in_flight = o->batch;
+    if ((uint64_t)o->topics * o->partitions > 1000000)
+        wrong("--partitions", NULL, "at most a million lanes (topics x partitions)");
+}
