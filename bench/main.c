@@ -31,7 +31,7 @@ static const struct {
     int (*run)(const struct options *o);
 } commands[] = {
     { "limits", command_limits },   { "publish", command_publish }, { "e2e", command_e2e },
-    { "consume", command_consume }, { "scale", command_scale },     { "compare", command_compare },
+    { "consume", command_consume }, { "scale", command_scale },
 };
 
 int main(int argc, char **argv)
