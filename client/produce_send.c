@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * client/produce_send.c: what is sent when, and what an answer means.
+ *
+ * While requests are in flight, events gather; an answer makes room for the next batch, which by then is as
+ * large as the load makes it. No timer, and no delay for a lone event.
+ *
+ * A batch is refused for good: those behind it in flight carry sequences that the broker will now refuse as a
+ * gap. So the partition drains: nothing is sent until all of them are answered, then they are numbered anew
+ * from the place of the failed one, and sent in their old order. A batch refused for the moment: the same,
+ * but that it keeps its number and goes first.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "client/producer.h"
+
+/* ---- places ---- */
+
+static struct part_list *place_list(struct runnel_producer *p, enum part_place place)
+{
+    switch (place) {
+    case PLACE_OPEN:
+        return &p->open;
+    case PLACE_READY:
+        return &p->ready;
+    case PLACE_PAUSED:
+        return &p->paused;
+    case PLACE_NONE:
+        break;
+    }
+    return NULL;
+}
+
+static void part_drained(struct part *part)
+{
+    part->drain = false;
+    if (part->renumber < 0)
+        return;
+    /* One before the failed batch may wait for its next attempt: it goes first, under its old number. */
+    struct pbatch *b = TAILQ_FIRST(&part->queue);
+    bool earlier = b && b->numbered && b->serial < part->renumber_serial;
+    part->next_sequence = earlier ? b->base_sequence : part->renumber;
+    part->renumber = -1;
+    TAILQ_FOREACH(b, &part->queue, link)
+    b->numbered = false;
+}
+
+void part_place(struct part *part)
+{
+    struct runnel_producer *p = part->producer;
+    enum part_place want = PLACE_NONE;
+    if (part->drain && TAILQ_EMPTY(&part->flight))
+        part_drained(part);
+    if (part->drain)
+        want = PLACE_NONE;
+    else if (part->retry_at_ms)
+        want = PLACE_PAUSED;
+    else if (!TAILQ_EMPTY(&part->queue))
+        want = PLACE_READY;
+    else if (part->open)
+        want = PLACE_OPEN;
+    if (want == part->place)
+        return;
+    struct part_list *from = place_list(p, part->place), *to = place_list(p, want);
+    if (from)
+        TAILQ_REMOVE(from, part, link);
+    if (to)
+        TAILQ_INSERT_TAIL(to, part, link);
+    part->place = want;
+}
+
+void part_seal(struct part *part)
+{
+    struct pbatch *b = part->open;
+    b->serial = part->serial++;
+    part->tier_hint = pbatch_bytes(b) < 2048 ? BUFFER_SMALL : b->tier > BUFFER_FULL ? BUFFER_FULL : b->tier;
+    part->open = NULL;
+    TAILQ_INSERT_TAIL(&part->queue, b, link);
+    part_place(part);
+}
+
+/* Back to its place in the order. */
+static void queue_insert(struct part *part, struct pbatch *b)
+{
+    struct pbatch *at;
+    TAILQ_FOREACH(at, &part->queue, link)
+    {
+        if (at->serial > b->serial) {
+            TAILQ_INSERT_BEFORE(at, b, link);
+            return;
+        }
+    }
+    TAILQ_INSERT_TAIL(&part->queue, b, link);
+}
+
+/* ---- results ---- */
+
+void pbatch_settle(struct pbatch *b, int error, const char *text)
+{
+    struct runnel_producer *p = b->part->producer;
+    b->error = error;
+    if (error)
+        snprintf(b->text, sizeof(b->text), "%s", text);
+    TAILQ_INSERT_TAIL(&p->done, b, link);
+    /* Nobody to tell: its buffer is free at once. */
+    if (!p->on_delivery && p->wait_batch != b)
+        producer_report(p);
+}
+
+static void flight_leave(struct pbatch *b)
+{
+    struct runnel_producer *p = b->part->producer;
+    TAILQ_REMOVE(&b->part->flight, b, link);
+    p->in_flight--;
+    p->flight_bytes -= b->out.len;
+    if (p->options.acks != WIRE_ACKS_NONE)
+        p->client->inflight_bytes -= b->out.len;
+}
+
+/* Everything behind a batch that will never be stored must close the gap it leaves. */
+static void part_close_gap(struct part *part, struct pbatch *failed)
+{
+    struct runnel_producer *p = part->producer;
+    if (!p->idempotent || !failed->numbered)
+        return;
+    if (failed->in_doubt) {
+        producer_reset(p); /* it may be stored after all: its number cannot be given again */
+        return;
+    }
+    part->drain = true;
+    if (part->renumber < 0) {
+        part->renumber = failed->base_sequence;
+        part->renumber_serial = failed->serial;
+    }
+}
+
+static void batch_refused(struct pbatch *b, int error, const char *text)
+{
+    struct part *part = b->part;
+    part_close_gap(part, b);
+    pbatch_settle(b, error, text);
+}
+
+/* Tries again later, unless that has been going on for retry.for.ms. */
+static void batch_again(struct pbatch *b, int64_t now_ms, bool pause)
+{
+    struct part *part = b->part;
+    struct runnel_producer *p = part->producer;
+    if (b->retry_until_ms == 0)
+        b->retry_until_ms = now_ms + p->options.retry_for_ms;
+    if (now_ms >= b->retry_until_ms) {
+        batch_refused(b, b->error, b->text);
+        return;
+    }
+    if (pause && !part->retry_at_ms)
+        part->retry_at_ms = now_ms + client_backoff_ms(p->client, part->attempts++);
+    queue_insert(part, b);
+}
+
+static void batch_without_id(struct pbatch *b)
+{
+    producer_reset(b->part->producer);
+    if (b->in_doubt || ++b->resets > RESETS_MAX)
+        pbatch_settle(b, b->error, b->text);
+    else
+        queue_insert(b->part, b);
+}
+
+static void batch_answered(struct pbatch *b, int64_t now_ms)
+{
+    struct part *part = b->part;
+    struct runnel_producer *p = part->producer;
+    bool behind = part->drain || p->state == PRODUCER_DRAINING; /* an earlier one was refused */
+    flight_leave(b);
+    b->answered = false;
+    switch (b->error) {
+    case ERR_OK:
+        part->attempts = 0;
+        pbatch_settle(b, 0, NULL);
+        break;
+    case ERR_SEQUENCE_OLD:
+        b->duplicate = true;
+        pbatch_settle(b, 0, NULL);
+        break;
+    case ERR_CLIENT_UNREACHABLE:
+        b->in_doubt |= b->out.sent > 0;
+        batch_again(b, now_ms, false);
+        break;
+    case ERR_SEQUENCE_GAP:
+        if (behind)
+            queue_insert(part, b);
+        else
+            batch_without_id(b);
+        break;
+    case ERR_PRODUCER_UNKNOWN:
+    case ERR_PRODUCER_FENCED:
+        if (p->idempotent)
+            batch_without_id(b);
+        else
+            batch_refused(b, b->error, b->text);
+        break;
+    default:
+        if (error_retriable((uint16_t)b->error)) {
+            part->drain = true;
+            batch_again(b, now_ms, true);
+        } else {
+            batch_refused(b, b->error, b->text);
+        }
+        break;
+    }
+}
+
+/* Takes answers in the order of the events, whatever order they came in. */
+static void part_answers(struct part *part)
+{
+    struct runnel_producer *p = part->producer;
+    struct pbatch *b;
+    int64_t now_ms = 0;
+    while ((b = TAILQ_FIRST(&part->flight)) && b->answered) {
+        if (b->error)
+            now_ms = client_now_ms();
+        batch_answered(b, now_ms);
+    }
+    part_place(part);
+    if (p->state == PRODUCER_DRAINING && p->in_flight == 0)
+        producer_renumber(p);
+}
+
+static void produce_answered(struct runnel_client *c, struct request *r, const struct reply *reply)
+{
+    struct pbatch *b = OWNER(struct pbatch, request, r);
+    struct part *part = b->part;
+    const uint8_t *rows;
+    uint16_t count;
+    b->answered = true;
+    b->error = reply->error;
+    if (reply->error) {
+        snprintf(b->text, sizeof(b->text), "%.*s", (int)reply->text.len, (const char *)reply->text.at);
+    } else if (b->out.queued || !wire_get_produced(reply->body, &rows, &count) || count != 1) {
+        /* The answer to something not yet sent, or to something else. */
+        b->error = ERR_CLIENT_UNREACHABLE;
+        client_break(c, ERR_CLIENT_PROTOCOL, "the answer to a PRODUCE cannot be understood");
+    } else {
+        struct wire_produced row = wire_produced_row(rows, 0);
+        b->offset = (int64_t)row.base_offset;
+        b->duplicate = row.flags & WIRE_PRODUCED_DUPLICATE;
+    }
+    part_answers(part);
+}
+
+void producer_sent(void *client, struct outgoing *o)
+{
+    struct pbatch *b = OWNER(struct pbatch, out, o);
+    (void)client;
+    if (b->part->producer->options.acks != WIRE_ACKS_NONE)
+        return;
+    b->answered = true;
+    b->error = 0;
+    part_answers(b->part);
+}
+
+/* ---- a new id ---- */
+
+void producer_reset(struct runnel_producer *p)
+{
+    if (p->state == PRODUCER_READY)
+        p->state = PRODUCER_DRAINING;
+    p->has_id = false;
+}
+
+void producer_renumber(struct runnel_producer *p)
+{
+    for (uint32_t i = 0; i < p->part_count; i++) {
+        struct part *part = p->parts[i];
+        struct pbatch *b, *next;
+        for (b = TAILQ_FIRST(&part->queue); b; b = next) {
+            next = TAILQ_NEXT(b, link);
+            b->numbered = false;
+            if (!b->in_doubt)
+                continue;
+            TAILQ_REMOVE(&part->queue, b, link);
+            pbatch_settle(
+                b, ERR_PRODUCER_UNKNOWN,
+                "the broker no longer knows this producer, and the connection broke while these events "
+                "were on their way: they may or may not be stored");
+        }
+        part->renumber = -1;
+        part->next_sequence = 0;
+        part->drain = false;
+        part_place(part);
+    }
+    p->state = PRODUCER_INTRODUCING;
+    p->retry_at_ms = 0;
+}
+
+/* ---- sending ---- */
+
+static bool room_for(const struct runnel_producer *p, uint32_t bytes)
+{
+    const struct runnel_client *c = p->client;
+    return c->inflight_bytes == 0 || c->inflight_bytes + bytes <= c->inflight_bytes_max;
+}
+
+static void frame_head(struct pbatch *b, uint32_t request_id)
+{
+    struct runnel_producer *p = b->part->producer;
+    struct writer w = writer_of(b->data, PRODUCE_PREFIX + b->bytes);
+    uint8_t *frame = wire_frame_begin(&w);
+    wire_put_produce(&w, (uint8_t)p->options.acks, 1);
+    write_u32(&w, p->handle);
+    write_u32(&w, b->part->index);
+    write_u32(&w, b->bytes);
+    write_space(&w, b->bytes); /* the batch stands there already */
+    wire_frame_end(&w, frame, WIRE_OP_PRODUCE, 0, request_id);
+}
+
+/* False: no request slot is free. */
+static bool batch_dispatch(struct pbatch *b)
+{
+    struct part *part = b->part;
+    struct runnel_producer *p = part->producer;
+    uint32_t id = 0;
+    if (p->options.acks != WIRE_ACKS_NONE) {
+        id = request_begin(p->client, &b->request, WIRE_OP_PRODUCE, produce_answered);
+        if (!id)
+            return false;
+        p->client->inflight_bytes += PRODUCE_PREFIX + b->bytes;
+    }
+    frame_head(b, id);
+    b->out.at = b->data;
+    b->out.len = PRODUCE_PREFIX + b->bytes;
+    TAILQ_REMOVE(&part->queue, b, link);
+    TAILQ_INSERT_TAIL(&part->flight, b, link);
+    p->in_flight++;
+    p->flight_bytes += b->out.len;
+    transport_queue(&p->client->transport, &b->out);
+    return true;
+}
+
+static int64_t now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+bool produce_eager(const struct runnel_producer *p, const struct part *part)
+{
+    if (p->options.linger_us && !p->flushing && now_us() < part->open->opened_us + p->options.linger_us)
+        return false;
+    return p->in_flight == 0 || (p->in_flight < p->options.in_flight / 2 &&
+                                 p->flight_bytes + pbatch_bytes(part->open) <= EAGER_BYTES);
+}
+
+static void unpause(struct runnel_producer *p, int64_t now_ms)
+{
+    struct part *part, *next;
+    for (part = TAILQ_FIRST(&p->paused); part; part = next) {
+        next = TAILQ_NEXT(part, link);
+        if (part->retry_at_ms <= now_ms) {
+            part->retry_at_ms = 0;
+            part_place(part);
+        }
+    }
+}
+
+void produce_send(struct runnel_producer *p, int64_t now_ms)
+{
+    if (!TAILQ_EMPTY(&p->paused))
+        unpause(p, now_ms);
+    while (p->state == PRODUCER_READY && p->in_flight < p->options.in_flight) {
+        struct part *part = TAILQ_FIRST(&p->ready);
+        if (!part) {
+            part = TAILQ_FIRST(&p->open);
+            if (!part || !produce_eager(p, part))
+                return;
+            part_seal(part);
+        }
+        struct pbatch *b = TAILQ_FIRST(&part->queue);
+        pbatch_finish(b);
+        if (b->bytes + PRODUCE_PREFIX > p->client->frame_bytes_max || b->bytes > p->batch_limit) {
+            /* The broker came back with smaller limits. */
+            TAILQ_REMOVE(&part->queue, b, link);
+            batch_refused(b, ERR_BATCH_TOO_LARGE,
+                          "the broker now takes smaller batches than when this was built");
+            part_place(part);
+            continue;
+        }
+        if (!room_for(p, b->bytes + PRODUCE_PREFIX) || !batch_dispatch(b))
+            return;
+        part_place(part);
+        if (part->place == PLACE_READY) { /* in turn with the others */
+            TAILQ_REMOVE(&p->ready, part, link);
+            TAILQ_INSERT_TAIL(&p->ready, part, link);
+        }
+    }
+}

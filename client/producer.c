@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * client/producer.c: a producer's calls and its life: opening the topic, getting an id, reporting.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client/producer.h"
+#include "proto/murmur2.h"
+#include "proto/name.h"
+
+/* Stands for an event whose delivery runnel_produce_wait() tells, not the callback. */
+static const char silent;
+#define SILENT ((void *)(uintptr_t)&silent)
+
+struct runnel_producer *producer_next(const struct runnel_producer *p)
+{
+    return TAILQ_NEXT(p, link);
+}
+
+/* ---- life ---- */
+
+static void producer_pause(struct runnel_producer *p, enum producer_state state)
+{
+    p->state = state;
+    p->retry_at_ms = client_now_ms() + client_backoff_ms(p->client, p->attempts++);
+}
+
+void producer_fail(struct runnel_producer *p, int code, const char *text)
+{
+    if (p->state == PRODUCER_FAILED)
+        return;
+    p->state = PRODUCER_FAILED;
+    p->error =
+        (struct runnel_error){ .code = code, .retriable = error_retriable((uint16_t)code), .fatal = 1 };
+    snprintf(p->error.text, sizeof(p->error.text), "%s", text);
+    for (uint32_t i = 0; i < p->part_count; i++) {
+        struct part *part = p->parts[i];
+        struct pbatch *b;
+        if (part->open)
+            part_seal(part);
+        while ((b = TAILQ_FIRST(&part->queue))) {
+            TAILQ_REMOVE(&part->queue, b, link);
+            pbatch_settle(b, code, p->error.text);
+        }
+        part_place(part);
+    }
+}
+
+static bool parts_grow(struct runnel_producer *p, uint32_t count)
+{
+    if (count <= p->part_count)
+        return true;
+    struct part **parts = realloc(p->parts, count * sizeof(*parts));
+    if (!parts)
+        return false;
+    p->parts = parts;
+    while (p->part_count < count) {
+        struct part *part = calloc(1, sizeof(*part));
+        if (!part)
+            return false;
+        part->producer = p;
+        part->index = p->part_count;
+        part->renumber = -1;
+        TAILQ_INIT(&part->queue);
+        TAILQ_INIT(&part->flight);
+        p->parts[p->part_count++] = part;
+    }
+    return true;
+}
+
+static void producer_refused(struct runnel_producer *p, const struct reply *reply, enum producer_state again)
+{
+    if (error_retriable((uint16_t)reply->error)) {
+        producer_pause(p, again);
+        return;
+    }
+    char text[256];
+    snprintf(text, sizeof(text), "%.*s", (int)reply->text.len, (const char *)reply->text.at);
+    producer_fail(p, reply->error, reply->text.len ? text : error_text((uint16_t)reply->error));
+}
+
+static void producer_introduced(struct runnel_client *c, struct request *r, const struct reply *reply)
+{
+    struct runnel_producer *p = OWNER(struct runnel_producer, request, r);
+    struct wire_init_producer_reply body;
+    if (reply->error == ERR_CLIENT_UNREACHABLE)
+        return;
+    if (reply->error) {
+        producer_refused(p, reply, PRODUCER_INTRODUCING);
+        return;
+    }
+    if (!wire_get_init_producer_reply(reply->body, &body) || body.producer_id < 0) {
+        client_break(c, ERR_CLIENT_PROTOCOL, "the answer to INIT_PRODUCER cannot be understood");
+        return;
+    }
+    p->id = body.producer_id;
+    p->id_epoch = body.producer_epoch;
+    p->has_id = true;
+    p->attempts = 0;
+    p->state = PRODUCER_READY;
+}
+
+static void producer_opened(struct runnel_client *c, struct request *r, const struct reply *reply)
+{
+    struct runnel_producer *p = OWNER(struct runnel_producer, request, r);
+    struct wire_open_topic_reply body;
+    if (reply->error == ERR_CLIENT_UNREACHABLE)
+        return;
+    if (reply->error) {
+        producer_refused(p, reply, PRODUCER_OFFLINE);
+        return;
+    }
+    if (!wire_get_open_topic_reply(reply->body, &body) || body.partitions == 0 ||
+        body.partitions > PARTITIONS_MAX || body.batch_bytes_max < BATCH_HEADER) {
+        client_break(c, ERR_CLIENT_PROTOCOL, "the answer to OPEN_TOPIC cannot be understood");
+        return;
+    }
+    if (!parts_grow(p, body.partitions)) {
+        producer_fail(p, ERR_CLIENT_QUEUE_FULL, "no memory for the topic's partitions");
+        return;
+    }
+    p->handle = body.handle;
+    p->batch_limit = body.batch_bytes_max;
+    if (p->batch_limit > c->frame_bytes_max - PRODUCE_PREFIX)
+        p->batch_limit = c->frame_bytes_max - PRODUCE_PREFIX;
+    p->attempts = 0;
+    p->retry_at_ms = 0;
+    if (!p->idempotent || p->has_id)
+        p->state = PRODUCER_READY;
+    else
+        producer_renumber(p);
+}
+
+static void producer_open(struct runnel_producer *p)
+{
+    struct runnel_client *c = p->client;
+    struct writer w;
+    uint8_t *frame;
+    /* Only the first time: a topic deleted meanwhile must not come back empty by itself. */
+    struct wire_open_topic body = { .name = bytes_of(p->topic),
+                                    .create = p->options.create && p->part_count == 0 };
+    if (!request_frame(c, &w, &frame, 8 + TOPIC_NAME_MAX))
+        return;
+    wire_put_open_topic(&w, &body);
+    uint32_t id = request_begin(c, &p->request, WIRE_OP_OPEN_TOPIC, producer_opened);
+    if (!id)
+        return;
+    p->state = PRODUCER_OPENING;
+    request_send(c, &w, frame, WIRE_OP_OPEN_TOPIC, id);
+}
+
+static void producer_introduce(struct runnel_producer *p)
+{
+    struct runnel_client *c = p->client;
+    struct writer w;
+    uint8_t *frame;
+    if (p->request.id || !request_frame(c, &w, &frame, 0))
+        return;
+    uint32_t id = request_begin(c, &p->request, WIRE_OP_INIT_PRODUCER, producer_introduced);
+    if (id)
+        request_send(c, &w, frame, WIRE_OP_INIT_PRODUCER, id);
+}
+
+void producer_connected(struct runnel_producer *p)
+{
+    p->retry_at_ms = 0;
+    producer_advance(p, 0);
+}
+
+void producer_advance(struct runnel_producer *p, int64_t now_ms)
+{
+    if (p->client->state != CLIENT_READY)
+        return;
+    if (p->state == PRODUCER_OFFLINE && p->retry_at_ms <= now_ms)
+        producer_open(p);
+    if (p->state == PRODUCER_DRAINING && p->in_flight == 0)
+        producer_renumber(p);
+    if (p->state == PRODUCER_INTRODUCING && p->retry_at_ms <= now_ms)
+        producer_introduce(p);
+    if (p->state == PRODUCER_READY)
+        produce_send(p, now_ms);
+}
+
+/* The requests have been answered as broken; what has none (acks none) is taken back here. */
+void producer_broken(struct runnel_producer *p)
+{
+    for (uint32_t i = 0; i < p->part_count; i++) {
+        struct part *part = p->parts[i];
+        struct pbatch *b = TAILQ_LAST(&part->flight, pbatch_list);
+        for (; b; b = TAILQ_LAST(&part->flight, pbatch_list)) {
+            TAILQ_REMOVE(&part->flight, b, link);
+            p->in_flight--;
+            p->flight_bytes -= b->out.len;
+            TAILQ_INSERT_HEAD(&part->queue, b, link);
+        }
+        part_place(part);
+    }
+    if (p->state != PRODUCER_FAILED)
+        p->state = PRODUCER_OFFLINE;
+}
+
+static int64_t linger_due_ms(const struct runnel_producer *p)
+{
+    const struct part *part = TAILQ_FIRST(&p->open);
+    if (!part || p->state != PRODUCER_READY || !p->options.linger_us || p->in_flight >= p->options.in_flight)
+        return INT64_MAX;
+    return (part->open->opened_us + p->options.linger_us + 999) / 1000;
+}
+
+int64_t producer_due_ms(const struct runnel_producer *p)
+{
+    int64_t due = INT64_MAX;
+    const struct part *part;
+    if (p->client->state != CLIENT_READY)
+        return due;
+    if (p->state == PRODUCER_OFFLINE || (p->state == PRODUCER_INTRODUCING && !p->request.id))
+        due = p->retry_at_ms;
+    if (p->state == PRODUCER_READY)
+        TAILQ_FOREACH(part, &p->paused, link)
+    if (part->retry_at_ms < due)
+        due = part->retry_at_ms;
+    int64_t linger = linger_due_ms(p);
+    return linger < due ? linger : due;
+}
+
+/* ---- reports ---- */
+
+bool producer_reports_due(const struct runnel_producer *p)
+{
+    return !TAILQ_EMPTY(&p->done);
+}
+
+static void report_event(struct runnel_producer *p, struct pbatch *b, uint32_t i)
+{
+    struct runnel_delivery d = {
+        .error = -b->error,
+        .duplicate = b->duplicate,
+        .partition = (int32_t)b->part->index,
+        .offset = b->error || b->offset < 0 ? -1 : b->offset + (int64_t)i,
+        .error_text = b->error ? b->text : NULL,
+    };
+    if (p->wait_batch == b && p->wait_index == i) {
+        p->wait_result = d;
+        memcpy(p->wait_text, b->text, sizeof(b->text));
+        p->wait_done = true;
+        p->wait_batch = NULL;
+        return;
+    }
+    if (!p->on_delivery)
+        return;
+    d.opaque = pbatch_opaque(b, i);
+    if (d.opaque != SILENT)
+        p->on_delivery(p->ctx, &d);
+}
+
+int producer_report(struct runnel_producer *p)
+{
+    struct pbatch *b;
+    int n = 0;
+    while ((b = TAILQ_FIRST(&p->done))) {
+        uint32_t count = (uint32_t)b->builder.count;
+        TAILQ_REMOVE(&p->done, b, link);
+        if (b->error && b->text[0] == '\0')
+            snprintf(b->text, sizeof(b->text), "%s", error_text((uint16_t)b->error));
+        uint32_t i = 0;
+        for (; i < count && (p->on_delivery || p->wait_batch == b); i++) {
+            p->queued--; /* before the callback: what it asks must be true then */
+            report_event(p, b, i);
+        }
+        p->queued -= count - i;
+        n += (int)count;
+        pbatch_release(b);
+    }
+    return n;
+}
+
+/* ---- making and ending ---- */
+
+static bool producer_settled(void *ctx)
+{
+    const struct runnel_producer *p = ctx;
+    return p->state == PRODUCER_READY || p->state == PRODUCER_FAILED;
+}
+
+static int producer_options(struct runnel_client *c, struct runnel_producer *p, const char *topic,
+                            const runnel_options *options)
+{
+    if (options)
+        p->options = options->values;
+    else
+        options_default(&p->options);
+    if (!topic || !topic_name_valid(bytes_of(topic)))
+        return client_error(c, ERR_TOPIC_NAME_INVALID,
+                            "'%.64s' is not a topic name: use 1 to 249 letters, digits, '.', '_' or '-'",
+                            topic ? topic : "");
+    snprintf(p->topic, sizeof(p->topic), "%s", topic);
+    bool durable = p->options.acks == WIRE_ACKS_DURABLE;
+    if (p->options.idempotent == 1 && !durable)
+        return client_error(c, ERR_CLIENT_ARGUMENT,
+                            "idempotent needs acks=durable: what a crash may take back cannot be remembered");
+    p->idempotent = p->options.idempotent < 0 ? durable : p->options.idempotent == 1;
+    /* Two batches at least: one is filled while the other is on its way. */
+    if (p->options.batch_bytes > p->options.buffer_bytes / 4)
+        p->options.batch_bytes = p->options.buffer_bytes / 4;
+    return 0;
+}
+
+static void producer_free(struct runnel_producer *p)
+{
+    for (uint32_t i = 0; i < p->part_count; i++)
+        free(p->parts[i]);
+    free(p->parts);
+    batches_free(p);
+    free(p);
+}
+
+runnel_producer *runnel_producer_new(runnel_client *c, const char *topic, const runnel_options *options,
+                                     runnel_delivery_cb on_delivery, void *ctx)
+{
+    if (client_may_block(c))
+        return NULL;
+    struct runnel_producer *p = calloc(1, sizeof(*p));
+    if (!p) {
+        client_error(c, ERR_CLIENT_QUEUE_FULL, "no memory for a producer");
+        return NULL;
+    }
+    p->client = c;
+    p->on_delivery = on_delivery;
+    p->ctx = ctx;
+    TAILQ_INIT(&p->open);
+    TAILQ_INIT(&p->ready);
+    TAILQ_INIT(&p->paused);
+    TAILQ_INIT(&p->done);
+    if (producer_options(c, p, topic, options)) {
+        free(p);
+        return NULL;
+    }
+    batches_init(p);
+    TAILQ_INSERT_TAIL(&c->producers, p, link);
+    int rc = client_wait_until(c, client_now_ms() + c->options.request_timeout_ms, producer_settled, p);
+    if (rc == 0 && p->state == PRODUCER_READY) {
+        p->sticky = (uint32_t)(client_random(c) % p->part_count);
+        return p;
+    }
+    if (p->state == PRODUCER_FAILED)
+        client_error(c, p->error.code, "%s", p->error.text);
+    request_cancel(c, &p->request);
+    TAILQ_REMOVE(&c->producers, p, link);
+    producer_free(p);
+    return NULL;
+}
+
+/* Batches that the transport or an answer still refers to: no one may know them any more. */
+static void producer_abandon(struct runnel_producer *p)
+{
+    struct runnel_client *c = p->client;
+    for (uint32_t i = 0; i < p->part_count; i++) {
+        struct part *part = p->parts[i];
+        struct pbatch *b;
+        while ((b = TAILQ_FIRST(&part->flight))) {
+            if (b->out.queued && b->out.sent > 0) /* half a frame is out: the connection is of no more use */
+                client_break(c, ERR_CLIENT_CLOSED, "a producer was closed in the middle of a batch");
+            if ((b = TAILQ_FIRST(&part->flight)) == NULL)
+                break;
+            if (b->out.queued)
+                TAILQ_REMOVE(&c->transport.out, &b->out, link);
+            request_cancel(c, &b->request);
+            TAILQ_REMOVE(&part->flight, b, link);
+            p->in_flight--;
+            p->flight_bytes -= b->out.len;
+            if (p->options.acks != WIRE_ACKS_NONE)
+                c->inflight_bytes -= b->out.len;
+            TAILQ_INSERT_TAIL(&part->queue, b, link);
+        }
+    }
+}
+
+int runnel_producer_close(runnel_producer *p, int timeout_ms)
+{
+    if (!p)
+        return 0;
+    struct runnel_client *c = p->client;
+    if (client_may_block(c))
+        return -ERR_CLIENT_ARGUMENT;
+    int rc = runnel_flush(p, timeout_ms);
+    if (p->queued > 0) {
+        producer_abandon(p);
+        producer_fail(p, ERR_CLIENT_TIMEOUT, "the producer was closed before the broker acknowledged");
+        rc = -ERR_CLIENT_TIMEOUT;
+    }
+    request_cancel(c, &p->request);
+    client_report(c);
+    TAILQ_REMOVE(&c->producers, p, link);
+    producer_free(p);
+    return rc;
+}
+
+int32_t runnel_producer_partitions(const runnel_producer *p)
+{
+    return (int32_t)p->part_count;
+}
+
+/* ---- publishing ---- */
+
+static int64_t now_wall_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Events without a key stay with one partition for a batch, then go on to the next: full batches, and an even
+ * spread. */
+static struct part *choose_part(struct runnel_producer *p, const struct runnel_event *e)
+{
+    if (e->partition >= 0)
+        return (uint32_t)e->partition < p->part_count ? p->parts[e->partition] : NULL;
+    if (e->key)
+        return p->parts[murmur2_partition(e->key, (uint32_t)e->key_len, p->part_count)];
+    if (!p->parts[p->sticky]->open)
+        p->sticky = p->sticky + 1 < p->part_count ? p->sticky + 1 : 0;
+    return p->parts[p->sticky];
+}
+
+static int event_refused(struct runnel_producer *p, const struct runnel_event *e)
+{
+    struct runnel_client *c = p->client;
+    if (p->state == PRODUCER_FAILED) {
+        client_error(c, p->error.code, "%s", p->error.text);
+        c->error.fatal = 1;
+        return -p->error.code;
+    }
+    if (e->struct_size < sizeof(*e))
+        return client_error(c, ERR_CLIENT_ARGUMENT, "the event is not initialised: use RUNNEL_EVENT_INIT");
+    if (e->key_len > INT32_MAX || e->value_len > INT32_MAX || e->header_count > HEADERS_MAX ||
+        (e->header_count && !e->headers))
+        return client_error(c, ERR_CLIENT_ARGUMENT,
+                            "an event has a key and a value of less than 2 GiB and at most %d headers",
+                            HEADERS_MAX);
+    return 0;
+}
+
+static int headers_encode(struct runnel_producer *p, const struct runnel_event *e)
+{
+    for (size_t i = 0; i < e->header_count; i++) {
+        const struct runnel_header *h = &e->headers[i];
+        if (!h->name || h->value_len > INT32_MAX || strlen(h->name) > INT16_MAX)
+            return client_error(p->client, ERR_CLIENT_ARGUMENT, "header %zu has no name, or is too long", i);
+        p->headers[i].name = bytes_of(h->name);
+        p->headers[i].value = (struct bytes){ h->value, (uint32_t)h->value_len };
+    }
+    return 0;
+}
+
+static struct pbatch *open_batch(struct runnel_producer *p, struct part *part, uint64_t record)
+{
+    struct pbatch *b = part->open ? NULL : pbatch_take(p, part, record);
+    if (part->open)
+        return part->open;
+    if (!b) {
+        /* Answers may be waiting to be read; without callbacks they free buffers at once. */
+        client_io(p->client);
+        b = pbatch_take(p, part, record);
+    }
+    if (!b)
+        return NULL;
+    if (p->options.linger_us) {
+        struct timespec ts;
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        b->opened_us = (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+    }
+    part->open = b;
+    part_place(part);
+    return b;
+}
+
+static uint64_t record_max(struct runnel_producer *p, const struct runnel_event *e)
+{
+    struct bytes key = { e->key, (uint32_t)e->key_len }, value = { e->value, (uint32_t)e->value_len };
+    return record_bytes_max(key, value, p->headers, (uint32_t)e->header_count);
+}
+
+/* Into the open batch, a larger buffer for it, or a new one. */
+static struct pbatch *event_add(struct runnel_producer *p, struct part *part, const struct runnel_event *e,
+                                int64_t timestamp_ms, void *opaque)
+{
+    struct pbatch *b = part->open;
+    while (b) {
+        if (pbatch_add(b, timestamp_ms, e, p->headers, opaque))
+            return b;
+        b = pbatch_grow(b);
+    }
+    if (part->open) {
+        part_seal(part);
+        client_io(p->client);
+        if (p->state == PRODUCER_FAILED)
+            return NULL;
+        part = choose_part(p, e); /* without a key: the next one */
+    }
+    b = open_batch(p, part, record_max(p, e));
+    if (b && p->state != PRODUCER_FAILED && pbatch_add(b, timestamp_ms, e, p->headers, opaque))
+        return b;
+    return NULL;
+}
+
+static int produce(struct runnel_producer *p, const struct runnel_event *e, void *opaque)
+{
+    struct runnel_client *c = p->client;
+    int rc = event_refused(p, e);
+    if (rc)
+        return rc;
+    if (e->header_count && (rc = headers_encode(p, e)))
+        return rc;
+    struct part *part = choose_part(p, e);
+    if (!part)
+        return client_error(c, ERR_PARTITION_NOT_FOUND,
+                            "topic %s has %u partitions: there is no partition %d", p->topic, p->part_count,
+                            e->partition);
+    struct pbatch *b = event_add(p, part, e, e->timestamp_ms ? e->timestamp_ms : now_wall_ms(), opaque);
+    if (!b) {
+        if (p->state == PRODUCER_FAILED)
+            return event_refused(p, e);
+        if (BATCH_HEADER + record_max(p, e) > p->batch_limit)
+            return client_error(
+                c, ERR_BATCH_TOO_LARGE,
+                "an event of %llu bytes is larger than topic %s takes (%u): send smaller events, or "
+                "raise max.message.bytes",
+                (unsigned long long)record_max(p, e), p->topic, p->batch_limit);
+        return client_error(c, ERR_CLIENT_QUEUE_FULL, "the producer's %lld bytes of buffer are in use",
+                            (long long)p->options.buffer_bytes);
+    }
+    p->queued++;
+    if (p->wait_next) {
+        p->wait_batch = b;
+        p->wait_index = (uint32_t)b->builder.count - 1;
+    }
+    part = b->part;
+    if (p->state == PRODUCER_READY && part->place == PLACE_OPEN && produce_eager(p, part)) {
+        produce_send(p, 0);
+        client_write(c);
+    }
+    return 0;
+}
+
+int runnel_produce(runnel_producer *p, const struct runnel_event *event, void *opaque)
+{
+    return produce(p, event, opaque);
+}
+
+static int produce_waited(struct runnel_producer *p, const struct runnel_event *event)
+{
+    p->wait_next = true;
+    int rc = produce(p, event, SILENT);
+    p->wait_next = false;
+    return rc;
+}
+
+static bool wait_is_done(void *ctx)
+{
+    return ((struct runnel_producer *)ctx)->wait_done;
+}
+
+int runnel_produce_wait(runnel_producer *p, const struct runnel_event *event, struct runnel_delivery *out,
+                        int timeout_ms)
+{
+    struct runnel_client *c = p->client;
+    int64_t deadline = client_deadline(client_now_ms(), timeout_ms);
+    int rc = client_may_block(c);
+    if (rc)
+        return rc;
+    /* Set before: with acks none the result may be there when produce() returns. */
+    p->wait_done = false;
+    rc = produce_waited(p, event);
+    while (rc == -ERR_CLIENT_QUEUE_FULL && client_now_ms() < deadline) {
+        runnel_wait(c, 10);
+        rc = produce_waited(p, event);
+    }
+    if (rc)
+        return rc;
+    rc = client_wait_until(c, deadline, wait_is_done, p);
+    p->wait_batch = NULL;
+    if (!p->wait_done)
+        return rc;
+    if (out)
+        *out = p->wait_result;
+    if (p->wait_result.error) {
+        p->wait_result.error_text = p->wait_text;
+        if (out)
+            out->error_text = p->wait_text;
+        client_error(c, -p->wait_result.error, "%s", p->wait_text);
+    }
+    return p->wait_result.error;
+}
+
+static bool producer_idle(void *ctx)
+{
+    return ((struct runnel_producer *)ctx)->queued == 0;
+}
+
+int runnel_flush(runnel_producer *p, int timeout_ms)
+{
+    struct runnel_client *c = p->client;
+    int rc = client_may_block(c);
+    if (rc)
+        return rc;
+    p->flushing = true;
+    rc = client_wait_until(c, client_deadline(client_now_ms(), timeout_ms), producer_idle, p);
+    p->flushing = false;
+    return p->queued == 0 ? 0 : rc;
+}
+
+size_t runnel_queued(const runnel_producer *p)
+{
+    return p->queued;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * client/producer.h: a producer inside: partitions, batches on their way, and what the three files share
+ * (producer.c: calls and life; produce_send.c: what goes out when, and answers; produce_batch.c: buffers).
+ *
+ * A batch's way:  open --full or sent--> queue --> flight --answer--> done --callbacks--> free
+ *                                          ^-- refused, or connection broken --'
+ *
+ * Invariants, per partition
+ *   `queue` is in the order of the events; so is `flight`; all of `flight` is before all of `queue`, but for
+ * a batch that was refused, and then nothing more is sent until `flight` is empty (`drain`). Sequence numbers
+ * are given in that order, without gaps, when a batch is made ready to be sent, and stay with it for every
+ * further attempt. They change only when an earlier batch has failed for good (those behind it close the gap)
+ * or the producer has a new id.
+ */
+#ifndef RUNNEL_CLIENT_PRODUCER_H
+#define RUNNEL_CLIENT_PRODUCER_H
+
+#include <stdalign.h>
+
+#include "client/client.h"
+#include "client/compress.h"
+#include "proto/batch.h"
+
+enum {
+    /* Frame header, PRODUCE head (4), batch head (12): stand right before the batch, so that one range goes
+     * out. */
+    PRODUCE_PREFIX = WIRE_HEADER + 4 + 12,
+    /* While so little is in flight, a further event is sent at once instead of gathered: latency counts then,
+     * and the requests cost little. */
+    EAGER_BYTES = 16 << 10,
+    /* A new id for a batch is tried so often before its events fail. */
+    RESETS_MAX = 3,
+    HEADERS_MAX = 1024,
+};
+
+enum buffer_tier { BUFFER_SMALL, BUFFER_MEDIUM, BUFFER_FULL, BUFFER_SINGLE, BUFFER_TIERS };
+
+struct pbatch {
+    TAILQ_ENTRY(pbatch) link;
+    struct part *part;
+    struct request request;
+    struct outgoing out;
+    struct batch_builder builder;
+    uint64_t serial; /* order within the partition */
+    uint32_t size;   /* of the whole allocation */
+    uint8_t tier;    /* enum buffer_tier */
+    uint32_t bytes;  /* of the finished batch; 0: still being built */
+    uint32_t limit;  /* of the batch */
+    bool numbered;   /* has its sequence under the present id */
+    bool answered;   /* the fields below are valid */
+    bool in_doubt;   /* a connection broke while it was out: it may be stored */
+    bool duplicate;
+    uint8_t resets;
+    int error;
+    int32_t base_sequence;
+    int64_t offset;
+    int64_t retry_until_ms; /* 0: no trouble so far */
+    int64_t opened_us;
+    char text[192];             /* of the refusal */
+    alignas(16) uint8_t data[]; /* prefix, batch, ... and from the end downwards: opaques */
+};
+TAILQ_HEAD(pbatch_list, pbatch);
+
+/* The list of the producer that a partition stands in. */
+enum part_place {
+    PLACE_NONE,   /* nothing to send, or draining */
+    PLACE_OPEN,   /* only the batch being filled */
+    PLACE_READY,  /* batches to send */
+    PLACE_PAUSED, /* until retry_at_ms */
+};
+
+struct part {
+    TAILQ_ENTRY(part) link;
+    enum part_place place;
+    struct runnel_producer *producer;
+    uint32_t index;
+    struct pbatch *open;
+    struct pbatch_list queue, flight;
+    uint64_t serial;
+    int32_t next_sequence;
+    int32_t renumber;         /* while draining: the sequence to go on with; -1: as numbered */
+    uint64_t renumber_serial; /* of the batch that had it */
+    bool drain;
+    uint32_t attempts; /* refusals in a row */
+    int64_t retry_at_ms;
+    uint8_t tier_hint; /* of the last batch: what the next one starts with */
+};
+TAILQ_HEAD(part_list, part);
+
+enum producer_state {
+    PRODUCER_OFFLINE,     /* no connection, or the topic is not opened on it */
+    PRODUCER_OPENING,     /* OPEN_TOPIC is sent */
+    PRODUCER_DRAINING,    /* a new id is needed; requests under the old one are awaited */
+    PRODUCER_INTRODUCING, /* INIT_PRODUCER is sent */
+    PRODUCER_READY,
+    PRODUCER_FAILED, /* nothing can be published any more: `error` says why */
+};
+
+struct runnel_producer {
+    TAILQ_ENTRY(runnel_producer) link;
+    struct runnel_client *client;
+    enum producer_state state;
+    struct options options;
+    char topic[256];
+    runnel_delivery_cb on_delivery;
+    void *ctx;
+    struct runnel_error error;
+
+    struct request request; /* OPEN_TOPIC, INIT_PRODUCER */
+    int64_t retry_at_ms;    /* of opening or introducing */
+    uint32_t attempts;
+    uint32_t handle, batch_limit; /* of this connection */
+    bool idempotent, has_id;
+    int64_t id;
+    int16_t id_epoch;
+
+    struct part **parts;
+    uint32_t part_count, sticky;
+    struct part_list open, ready, paused;
+    uint32_t in_flight;
+    uint64_t flight_bytes;
+    bool flushing;
+    struct pbatch_list done;
+    uint64_t queued; /* events not reported */
+
+    /* Buffers. */
+    struct pbatch_list idle[BUFFER_TIERS];
+    uint32_t tier_bytes[BUFFER_TIERS];
+    uint64_t allocated, in_use;
+    struct packer packer;
+    struct header headers[HEADERS_MAX];
+
+    /* runnel_produce_wait() under way. */
+    bool wait_next; /* the event being queued is the one */
+    struct pbatch *wait_batch;
+    uint32_t wait_index;
+    bool wait_done;
+    struct runnel_delivery wait_result;
+    char wait_text[192];
+};
+
+/* ---- produce_batch.c ---- */
+
+void batches_init(struct runnel_producer *p);
+void batches_free(struct runnel_producer *p);
+/* A buffer for a record of at most `record` bytes; NULL: buffer.bytes are in use, or memory lacks. */
+struct pbatch *pbatch_take(struct runnel_producer *p, struct part *part, uint64_t record);
+void pbatch_release(struct pbatch *b);
+/* Adds an event: false when it does not fit. */
+bool pbatch_add(struct pbatch *b, int64_t timestamp_ms, const struct runnel_event *e,
+                const struct header *headers, void *opaque);
+/* The same batch in a larger buffer, or NULL. */
+struct pbatch *pbatch_grow(struct pbatch *b);
+/* Numbers, compresses and completes it as far as that has not been done. */
+void pbatch_finish(struct pbatch *b);
+/* Bytes so far. */
+uint32_t pbatch_bytes(const struct pbatch *b);
+void *pbatch_opaque(const struct pbatch *b, uint32_t i);
+
+/* ---- produce_send.c ---- */
+
+void part_place(struct part *part);
+/* The open batch is full or to be sent. */
+void part_seal(struct part *part);
+/* Sends what may be sent now. */
+void produce_send(struct runnel_producer *p, int64_t now_ms);
+/* A batch has its result: it is reported by the next producer_report(). */
+void pbatch_settle(struct pbatch *b, int error, const char *text);
+/* An id is needed anew. */
+void producer_reset(struct runnel_producer *p);
+/* Requests under the old id are all answered: numbers everything anew. */
+void producer_renumber(struct runnel_producer *p);
+/* Whether the open batch should go now. */
+bool produce_eager(const struct runnel_producer *p, const struct part *part);
+
+#endif
