@@ -84,8 +84,9 @@ int log_segment_create(const char *dir, struct log_id id, uint64_t base_offset, 
                        int *log_fd, bool *direct, char *why);
 /* Opens the .log of an existing segment for more extents. */
 int log_segment_open(const char *dir, uint64_t base_offset, int *log_fd, bool *direct);
-/* Writes entries number `first`.. into the .index (made anew with its header when missing and first is 0),
- * and, when `sync`, makes them and the .log's data durable. */
+/* Writes entries number `first`.. into the .index (made anew with its header when missing and first is 0) and
+ * makes them durable. The .log's data has its own flush, log_segment_sync(): a checkpoint lists extents only
+ * when both have returned. */
 int log_index_append(const char *dir, struct log_id id, uint64_t base_offset, uint32_t first,
                      const struct log_extent *extents, uint32_t count, char *why);
 /* Cuts the .log to its exact size when its segment is sealed, and flushes it. */
@@ -113,8 +114,9 @@ struct log_read {
     const char *dir;
     struct log_id id;
     struct log_segment segment; /* the snapshot to read within */
-    const struct log_extent
-        *extents; /* extents to use in place of the index's, the first one holding `offset`; or NULL */
+    /* Extents that the index need not have yet, one after another; or NULL. Used in place of the index when
+     * the first one starts at or below `offset`; otherwise the index is used, and goes on into these. */
+    const struct log_extent *extents;
     uint32_t extent_count;
     uint64_t offset;
     uint8_t *buffer;       /* LOG_BLOCK-aligned */
@@ -128,8 +130,9 @@ struct log_read {
 };
 
 /* 0; -EMSGSIZE; -EBADMSG; -ENOENT when the segment is gone (deleted meanwhile); -ENODATA when the segment
- * ends before `offset`. Every byte given out was checked against its extent's checksum, and batches against
- * each other (offsets continue, lengths add up). */
+ * ends before `offset`; -EAGAIN when the batch goes on in extents that neither the index nor `extents` names;
+ * -EPROTONOSUPPORT when the index has a format version that is unknown here. Every byte given out was checked
+ * against its extent's checksum, and batches against each other (offsets continue, lengths add up). */
 int log_read(struct log_read *read);
 
 /* The first offset in the segment whose timestamp is >= `timestamp_ms` by the running maximum. -ENODATA when
