@@ -28,7 +28,7 @@
 
 struct io;
 struct work;
-struct clock;
+struct timers;
 struct journal;
 
 enum {
@@ -43,12 +43,14 @@ enum journal_class {
 };
 
 struct journal_options {
-    const char *dir;      /* made when missing */
-    uint64_t file_bytes;  /* size of each file, a multiple of the block; several groups */
-    uint32_t files_min;   /* made at start: at least 2 */
-    uint32_t files_max;   /* grown to behind the scenes, as load asks */
-    uint32_t group_bytes; /* size of a group buffer: the largest commit, a multiple of the block */
-    uint32_t writes_max;  /* journal writes in flight: 1 or 2 */
+    const char *dir;       /* made when missing */
+    uint64_t file_bytes;   /* size of each file, a multiple of the block; several groups */
+    uint32_t files_min;    /* made at start: at least 2 */
+    uint32_t files_max;    /* grown to behind the scenes, as load asks */
+    uint32_t group_bytes;  /* size of a group buffer: the largest commit, a multiple of the block */
+    uint32_t writes_max;   /* journal writes in flight: 1 or 2 */
+    struct timers *timers; /* for seals and for trying again on a full disk; NULL: neither */
+    uint64_t id;           /* of a new journal, never 0 in earnest: bound into every commit; 0: random */
 };
 
 /* A place between two commits, where replay starts: kept in the checkpoint. All zero: the very beginning. */
@@ -82,7 +84,8 @@ struct journal_events {
     void *ctx;
     /* Every commit up to `sequence` is on stable storage. Called from io_turn(), in order. */
     void (*on_durable)(void *ctx, uint64_t sequence);
-    /* Room appeared after journal_room() or journal_add() had said no. */
+    /* Room appeared after journal_room() had said no. Called from io_turn(), from work_collect(), or from
+     * inside journal_release(). */
     void (*on_room)(void *ctx);
     /* A write failed: final. `error` is a negative errno. */
     void (*on_failed)(void *ctx, int error);
@@ -146,10 +149,10 @@ uint64_t journal_oldest_file(const struct journal *journal);
 uint32_t journal_files_used(const struct journal *journal);
 uint32_t journal_files_max(const struct journal *journal);
 
-/* No write in flight, no entry waiting. */
+/* No write in flight, no entry waiting, no closing commit to be written, no file being made. */
 bool journal_idle(const struct journal *journal);
-/* Puts a closing commit behind everything; the journal takes no entries afterwards. Durable at the next
- * on_durable. */
+/* Puts a closing commit behind everything, once that is durable; the journal takes no entries afterwards.
+ * Done when journal_idle() says so. */
 void journal_close_clean(struct journal *journal);
 bool journal_failed(const struct journal *journal);
 const struct journal_stats *journal_stats(const struct journal *journal);
