@@ -290,8 +290,6 @@ class Client:
     def close(self):
         self.socket.close()
 
-    # ---- frames ----
-
     def send_raw(self, data):
         """Any bytes at all."""
         self.socket.settimeout(self.timeout)
@@ -348,8 +346,6 @@ class Client:
     def request(self, op, body=b"", timeout=None):
         return self.wait(self.send(op, body), timeout)
 
-    # ---- session ----
-
     def hello(self, name="runnel_wire.py", magic=MAGIC, version_min=1, version_max=VERSION, features=0):
         r = self.request(HELLO, u32(magic) + u16(version_min) + u16(version_max) + u64(features) +
                          string(name) + string("1"))
@@ -370,8 +366,8 @@ class Client:
 
     def topic_create(self, name, partitions=0, if_missing=False, settings=None):
         """(topic id, partitions, created)"""
-        r = self.request(TOPIC_CREATE, string(name) + u32(partitions) + u8(if_missing) + _configs(settings))
-        return r.fields("QIB")
+        body = string(name) + u32(partitions) + u8(if_missing) + _configs(settings)
+        return self.request(TOPIC_CREATE, body).fields("QIB")
 
     def topic_list(self, pattern="", internal=False, page=0):
         rows, after, more = [], "", 1
