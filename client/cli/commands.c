@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/commands.c: which commands there are, in the order of the help.
+ */
+#include "client/cli/cli.h"
+
+const struct command *const args_commands[] = {
+    &pub_command,
+    &read_command,
+    &sub_command,
+    &replay_command,
+    &topic_create_command,
+    &topic_list_command,
+    &topic_describe_command,
+    &topic_offsets_command,
+    &topic_set_command,
+    &topic_add_partitions_command,
+    &topic_delete_command,
+    &health_command,
+    &stat_command,
+    &verify_command,
+    &errors_command,
+    &completion_command,
+    &version_command,
+    &help_command,
+    NULL,
+};

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cli/record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "client/cli/encode.h"
+#include "client/cli/parse.h"
+
+int record_begin(struct cli *cli, struct record_writer *w, bool many_topics)
+{
+    const char *delimiter = args_value(&cli->args, OPT_DELIMITER);
+    struct out *out = &cli->out;
+
+    *w = (struct record_writer){ .out = out, .many_topics = many_topics, .time_ms = INT64_MIN };
+    w->raw = args_flag(&cli->args, OPT_RAW);
+    if (delimiter && !w->raw)
+        return cli_usage("write --raw --delimiter TEXT", "--delimiter needs --raw");
+    if (delimiter && strlen(delimiter) > RECORD_DELIMITER_BYTES)
+        return cli_usage("use a shorter one", "a delimiter of more than %d bytes", RECORD_DELIMITER_BYTES);
+    if (!parse_escapes(delimiter ? delimiter : "\\n", w->delimiter, &w->delimiter_len))
+        return cli_usage("write \\n, \\t, \\r, \\0, \\\\ or \\xHH", "unknown escape in '%s'", delimiter);
+    if (w->raw && args_value(&cli->args, OPT_OUTPUT))
+        return cli_usage("choose one", "--raw has no other format");
+    if (w->raw)
+        return EXIT_DONE;
+    if (out_is_json(out))
+        out_items_begin(out);
+    else if (out->header && out->format == OUT_TSV)
+        out_string(out, "TOPIC\tPARTITION\tOFFSET\tTIMESTAMP\tKEY\tPAYLOAD\n");
+    else if (out->header)
+        out_format(out, "%-12s  %-24s  %-12s  %s\n", "POSITION", "TIMESTAMP", "KEY", "PAYLOAD");
+    return EXIT_DONE;
+}
+
+void record_end(struct record_writer *w)
+{
+    if (!w->raw && out_is_json(w->out))
+        out_items_end(w->out);
+    out_flush(w->out);
+}
+
+static void record_time(struct record_writer *w, int64_t ms)
+{
+    if (ms != w->time_ms) {
+        w->time_len = encode_time(w->time_text, ms);
+        w->time_ms = ms;
+    }
+    out_bytes(w->out, w->time_text, w->time_len);
+}
+
+/* ---- JSON ---- */
+
+static void record_text_or_base64(struct out *out, const void *at, size_t len)
+{
+    if (utf8_valid(at, len)) {
+        out_json_string(out, at, len);
+        return;
+    }
+    out_string(out, "{\"base64\":\"");
+    out_base64(out, at, len);
+    out_string(out, "\"}");
+}
+
+struct record_header {
+    const char *name;
+    const void *value;
+    size_t name_len, value_len;
+};
+
+static bool record_header(const struct runnel_record *record, size_t i, struct record_header *h)
+{
+    return runnel_record_header(record, i, &h->name, &h->name_len, &h->value, &h->value_len) == 0;
+}
+
+static bool same_name(const struct record_header *a, const struct record_header *b)
+{
+    return a->name_len == b->name_len && !memcmp(a->name, b->name, a->name_len);
+}
+
+static void record_header_value(struct out *out, const struct record_header *h)
+{
+    if (h->value)
+        record_text_or_base64(out, h->value, h->value_len);
+    else
+        out_string(out, "null");
+}
+
+/* Every value of the header `i`, which is the first of its name: alone, or as an array. */
+static void record_header_values(struct out *out, const struct runnel_record *record, size_t i,
+                                 const struct record_header *first)
+{
+    struct record_header h;
+    bool many = false;
+
+    for (size_t j = i + 1; j < record->header_count && !many; j++)
+        many = record_header(record, j, &h) && same_name(first, &h);
+    if (many)
+        out_string(out, "[");
+    record_header_value(out, first);
+    for (size_t j = i + 1; j < record->header_count && many; j++) {
+        if (!record_header(record, j, &h) || !same_name(first, &h))
+            continue;
+        out_string(out, ",");
+        record_header_value(out, &h);
+    }
+    if (many)
+        out_string(out, "]");
+}
+
+static void record_headers(struct out *out, const struct runnel_record *record)
+{
+    struct record_header first, h;
+    bool comma = false;
+
+    out_string(out, "{");
+    for (size_t i = 0; i < record->header_count; i++) {
+        bool seen = false;
+        if (!record_header(record, i, &first))
+            break;
+        for (size_t j = 0; j < i && !seen; j++)
+            seen = record_header(record, j, &h) && same_name(&first, &h);
+        if (seen)
+            continue;
+        if (comma)
+            out_string(out, ",");
+        comma = true;
+        if (utf8_valid(first.name, first.name_len)) {
+            out_json_string(out, first.name, first.name_len);
+        } else { /* a name that cannot be written otherwise */
+            out_string(out, "\"base64:");
+            out_base64(out, first.name, first.name_len);
+            out_string(out, "\"");
+        }
+        out_string(out, ":");
+        record_header_values(out, record, i, &first);
+    }
+    out_string(out, "}");
+}
+
+static void record_key(struct out *out, const struct runnel_record *record)
+{
+    if (!record->key) {
+        out_string(out, "null");
+    } else if (utf8_valid(record->key, record->key_len)) {
+        out_json_string(out, record->key, record->key_len);
+    } else {
+        out_string(out, "\"");
+        out_base64(out, record->key, record->key_len);
+        out_string(out, "\",\"key_encoding\":\"base64\"");
+    }
+}
+
+static void record_json_payload(struct out *out, const char *at, size_t len, bool line_breaks)
+{
+    while (line_breaks && len) {
+        const size_t part = len < OUT_PART_BYTES ? len : OUT_PART_BYTES;
+        out_used(out, encode_one_line(out_room(out, part), at, part));
+        at += part;
+        len -= part;
+    }
+    out_bytes(out, at, len);
+}
+
+static void record_payload(struct out *out, const struct runnel_record *record)
+{
+    bool line_breaks;
+
+    if (!record->value) {
+        out_string(out, "null,\"payload_encoding\":\"json\"");
+        return;
+    }
+    switch (encode_kind(record->value, record->value_len, &line_breaks)) {
+    case ENCODE_AS_JSON:
+        record_json_payload(out, record->value, record->value_len, line_breaks);
+        out_string(out, ",\"payload_encoding\":\"json\"");
+        break;
+    case ENCODE_AS_UTF8:
+        out_json_string(out, record->value, record->value_len);
+        out_string(out, ",\"payload_encoding\":\"utf8\"");
+        break;
+    case ENCODE_AS_BASE64:
+        out_string(out, "\"");
+        out_base64(out, record->value, record->value_len);
+        out_string(out, "\",\"payload_encoding\":\"base64\"");
+        break;
+    }
+}
+
+static void record_json(struct record_writer *w, const struct runnel_record *record)
+{
+    struct out *out = w->out;
+
+    out_item(out);
+    out_string(out, "{\"topic\":");
+    out_json_string(out, record->topic, strlen(record->topic));
+    out_string(out, ",\"partition\":");
+    out_used(out, encode_number(out_room(out, ENCODE_NUMBER_BYTES), record->partition));
+    out_string(out, ",\"offset\":");
+    out_used(out, encode_number(out_room(out, ENCODE_NUMBER_BYTES), record->offset));
+    out_string(out, ",\"timestamp\":\"");
+    record_time(w, record->timestamp_ms);
+    out_string(out, "\",\"key\":");
+    record_key(out, record);
+    out_string(out, ",\"headers\":");
+    record_headers(out, record);
+    out_string(out, ",\"payload\":");
+    record_payload(out, record);
+    out_string(out, "}");
+    out_item_end(out);
+}
+
+/* ---- lines for people and for cut(1) ---- */
+
+static void record_tsv(struct record_writer *w, const struct runnel_record *record)
+{
+    struct out *out = w->out;
+
+    out_string(out, record->topic);
+    out_string(out, "\t");
+    out_used(out, encode_number(out_room(out, ENCODE_NUMBER_BYTES), record->partition));
+    out_string(out, "\t");
+    out_used(out, encode_number(out_room(out, ENCODE_NUMBER_BYTES), record->offset));
+    out_string(out, "\t");
+    record_time(w, record->timestamp_ms);
+    out_string(out, "\t");
+    out_cell_bytes(out, record->key, record->key_len);
+    out_string(out, "\t");
+    out_cell_bytes(out, record->value, record->value_len);
+    out_string(out, "\n");
+}
+
+static void record_table(struct record_writer *w, const struct runnel_record *record)
+{
+    struct out *out = w->out;
+    char position[320];
+    const size_t shown = record->key_len < 64 ? record->key_len : 64;
+    char cell[64 * ENCODE_CELL_FACTOR + 1];
+
+    snprintf(position, sizeof(position), "%s%s%d:%lld", w->many_topics ? record->topic : "",
+             w->many_topics ? "/" : "", (int)record->partition, (long long)record->offset);
+    out_format(out, "%-12s  ", position);
+    record_time(w, record->timestamp_ms);
+    cell[encode_cell(cell, record->key, shown)] = '\0';
+    out_format(out, "  %-12s  ", record->key ? cell : "-");
+    out_cell_bytes(out, record->value, record->value_len);
+    out_string(out, "\n");
+}
+
+void record_write(struct record_writer *w, const struct runnel_record *record)
+{
+    if (w->raw) {
+        out_bytes(w->out, record->value, record->value_len);
+        out_bytes(w->out, w->delimiter, w->delimiter_len);
+    } else if (out_is_json(w->out)) {
+        record_json(w, record);
+    } else if (w->out->format == OUT_TSV) {
+        record_tsv(w, record);
+    } else {
+        record_table(w, record);
+    }
+}
+
+struct runnel_record *record_copy(const struct runnel_record *record)
+{
+    const size_t topic_len = strlen(record->topic) + 1;
+    struct runnel_record *copy =
+        cli_alloc(sizeof(*copy) + topic_len + record->key_len + record->value_len + record->priv_len);
+    char *at = (char *)(copy + 1);
+
+    *copy = *record;
+    copy->topic = memcpy(at, record->topic, topic_len);
+    at += topic_len;
+    if (record->key) {
+        copy->key = memcpy(at, record->key, record->key_len);
+        at += record->key_len;
+    }
+    if (record->value) {
+        copy->value = memcpy(at, record->value, record->value_len);
+        at += record->value_len;
+    }
+    if (record->priv)
+        copy->priv = memcpy(at, record->priv, record->priv_len);
+    return copy;
+}

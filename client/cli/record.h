@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/record.h: one event as a line of output.
+ *
+ * JSON: {"topic","partition","offset","timestamp","key","headers","payload","payload_encoding"}.
+ * payload_encoding is `json` (an object or array, put in as it is), `utf8` (a string) or `base64` (a string).
+ * A null payload is null, `json`. "key_encoding":"base64" follows the key when it is not UTF-8. Headers are
+ * an object; the value of a name that comes more than once is an array, one that is not UTF-8 is
+ * {"base64":"..."}.
+ */
+#ifndef RUNNEL_CLI_RECORD_H
+#define RUNNEL_CLI_RECORD_H
+
+#include "client/cli/cli.h"
+
+enum { RECORD_DELIMITER_BYTES = 64 };
+
+struct record_writer {
+    struct out *out;
+    bool raw;
+    char delimiter[RECORD_DELIMITER_BYTES];
+    size_t delimiter_len;
+    bool many_topics;
+    /* the last time written: many events share one */
+    int64_t time_ms;
+    char time_text[32];
+    size_t time_len;
+};
+
+/* Takes --raw and --delimiter from the command line. 0, or an exit code with the error printed. */
+int record_begin(struct cli *cli, struct record_writer *w, bool many_topics);
+void record_write(struct record_writer *w, const struct runnel_record *record);
+void record_end(struct record_writer *w);
+
+/* ---- keeping records beyond their loan ---- */
+
+/* A copy, to be freed with free(). */
+struct runnel_record *record_copy(const struct runnel_record *record);
+
+#endif
