@@ -18,16 +18,15 @@ enum { RECORD_MIN = 7 }; /* length, attributes, two deltas, key, value, header c
 __attribute__((always_inline)) static inline const uint8_t *field_get(const uint8_t *p, const uint8_t *end,
                                                                       const uint8_t *limit, struct bytes *out)
 {
-    int32_t len;
-    p = varint_get(p, limit, &len);
-    if (!p)
+    const struct varint len = varint_get(p, limit);
+    if (!len.after)
         return NULL;
-    if (len < 0) {
+    if (len.value < 0) {
         *out = (struct bytes){ NULL, 0 };
-        return len == -1 && p <= end ? p : NULL;
+        return len.value == -1 && len.after <= end ? len.after : NULL;
     }
-    *out = (struct bytes){ p, (uint32_t)len };
-    return len <= end - p ? p + len : NULL;
+    *out = (struct bytes){ len.after, (uint32_t)len.value };
+    return len.value <= end - len.after ? len.after + len.value : NULL;
 }
 
 __attribute__((always_inline)) static inline const uint8_t *header_get(const uint8_t *p, const uint8_t *end,
@@ -51,28 +50,29 @@ struct record_parts {
 __attribute__((always_inline)) static inline const uint8_t *record_get(const uint8_t *p, const uint8_t *limit,
                                                                        struct record_parts *out)
 {
-    int32_t len;
-    p = varint_get(p, limit, &len);
-    if (!p || len < RECORD_MIN - 1 || len > limit - p)
+    const struct varint len = varint_get(p, limit);
+    if (!len.after || len.value < RECORD_MIN - 1 || len.value > limit - len.after)
         return NULL;
-    const uint8_t *end = p + len;
-    p++; /* attributes: none are defined */
-    p = varlong_get(p, limit, &out->timestamp_delta);
-    if (!p)
+    const uint8_t *end = len.after + len.value;
+    struct varint n = varlong_get(len.after + 1, limit); /* behind attributes: none are defined */
+    if (!n.after)
         return NULL;
-    p = varint_get(p, limit, &out->offset_delta);
-    if (!p)
+    out->timestamp_delta = n.value;
+    n = varint_get(n.after, limit);
+    if (!n.after)
         return NULL;
-    p = field_get(p, end, limit, &out->key);
+    out->offset_delta = (int32_t)n.value;
+    p = field_get(n.after, end, limit, &out->key);
     if (!p)
         return NULL;
     p = field_get(p, end, limit, &out->value);
     if (!p)
         return NULL;
-    p = varint_get(p, limit, &out->header_count);
-    if (!p || out->header_count < 0 || p > end)
+    n = varint_get(p, limit);
+    if (!n.after || n.value < 0 || n.after > end)
         return NULL;
-    out->headers = (struct bytes){ p, (uint32_t)(end - p) };
+    out->header_count = (int32_t)n.value;
+    out->headers = (struct bytes){ n.after, (uint32_t)(end - n.after) };
     return end;
 }
 
