@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "compare.h"
 #include "options.h"
 
 static const struct {
@@ -31,7 +32,7 @@ static const struct {
     int (*run)(const struct options *o);
 } commands[] = {
     { "limits", command_limits },   { "publish", command_publish }, { "e2e", command_e2e },
-    { "consume", command_consume }, { "scale", command_scale },
+    { "consume", command_consume }, { "scale", command_scale },     { "compare", command_compare },
 };
 
 int main(int argc, char **argv)
@@ -42,7 +43,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(o.command, commands[i].name) == 0)
             return commands[i].run(&o);
-    fprintf(stderr, "error: unknown command %s: expected limits, publish, e2e, consume or scale\n",
+    fprintf(stderr, "error: unknown command %s: expected limits, publish, e2e, consume, scale or compare\n",
             o.command);
     return 2;
 }

@@ -18,6 +18,7 @@ static const char usage[] =
     "  e2e       publish to a live subscriber; every event is checked\n"
     "  consume   read stored events from the start (--mode history|memory), or as they come (--mode live)\n"
     "  scale     publish at a rate over 1 to 10,000 partitions and connections, 1 to 1,000 topics\n"
+    "  compare   start every broker installed here, measure all alternately, print medians and ratios\n"
     "\n"
     "Options\n"
     "  --driver NAME      runnel (default), redis, nats, kafka\n"
