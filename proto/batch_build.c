@@ -39,7 +39,7 @@ int64_t batch_base_offset(const void *p)
 int64_t batch_end_offset(const void *p)
 {
     int32_t delta = (int32_t)be32_load((const uint8_t *)p + AT_LAST_OFFSET_DELTA);
-    return batch_base_offset(p) + delta + 1;
+    return (int64_t)((uint64_t)batch_base_offset(p) + (uint64_t)(int64_t)delta + 1);
 }
 
 void batch_set_append_time(void *p, int64_t append_ms)
