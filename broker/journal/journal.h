@@ -160,7 +160,9 @@ const struct journal_stats *journal_stats(const struct journal *journal);
 /* ---- offline ---- */
 
 /* Checks all files of a journal without changing anything: calls `finding` for each damage with file name,
- * position and sentence. Returns how many findings, or a negative errno. For `runneld --verify`. */
+ * position and sentence. `from` as for journal_open(); NULL:
+ * from the oldest file on, whichever that is. Returns how many findings, or a negative errno. For `runneld
+ * --verify`. */
 int journal_verify(const char *dir, const struct journal_point *from,
                    int (*replay)(void *ctx, const struct journal_entry *entry), void *replay_ctx,
                    void (*finding)(void *ctx, const char *file, uint64_t position, const char *text),

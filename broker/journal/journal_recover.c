@@ -267,7 +267,7 @@ int journal_verify(const char *dir, const struct journal_point *from,
     if (error == 0) {
         struct journal_scan scan = {
             .files = &files,
-            .from = from && from->file ? from : NULL,
+            .from = from,
             .replay = replay,
             .replay_ctx = replay_ctx,
             .finding = finding,

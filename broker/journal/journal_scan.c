@@ -129,25 +129,35 @@ static enum journal_check scan_decode(const struct journal_scan *s, uint64_t pos
     return journal_commit_decode(s->bytes + position, s->bytes_loaded - position, out);
 }
 
+/* A commit that means something unknown, in its turn: *error is set. One of an unknown version cannot say
+ * whose turn it is. */
+static bool scan_foreign(struct journal_scan *s, enum journal_check check, const struct journal_commit *c,
+                         const struct journal_file *file, uint64_t position, int *error)
+{
+    if (check != JOURNAL_FOREIGN || (c->version == JOURNAL_VERSION && c->sequence != s->sequence + 1))
+        return false;
+    *error =
+        scan_finding(s, -ENOTSUP, file, position,
+                     "a commit of format version %u (flags %u, participants %u) that this release does not "
+                     "know: start the release that wrote it",
+                     c->version, c->flags, c->participants);
+    return true;
+}
+
 /* Accepts commits of the loaded file from the scan's position on, as far as they follow. */
 static int scan_chain(struct journal_scan *s, const struct journal_file *file)
 {
-    struct journal_commit c;
-    for (;;) {
+    int error = 0;
+    while (error == 0) {
+        struct journal_commit c;
         enum journal_check check = scan_decode(s, s->position, &c);
-        /* A whole commit that means something unknown counts only in its turn; one of an unknown version
-         * cannot say whose turn it is. */
-        if (check == JOURNAL_FOREIGN && (c.version != JOURNAL_VERSION || c.sequence == s->sequence + 1))
-            return scan_finding(s, -ENOTSUP, file, s->position,
-                                "a commit of format version %u (flags %u, participants %u) that this release "
-                                "does not know: start the release that wrote it",
-                                c.version, c.flags, c.participants);
+        if (scan_foreign(s, check, &c, file, s->position, &error))
+            break;
         if (check != JOURNAL_VALID || !scan_in_place(s, &c, s->number, s->position) || !scan_follows(s, &c))
-            return 0;
-        int error = scan_accept(s, &c);
-        if (error != 0)
-            return error;
+            break;
+        error = scan_accept(s, &c);
     }
+    return error;
 }
 
 /* ---- the end ---- */
@@ -369,15 +379,19 @@ static int scan_start(struct journal_scan *s, struct journal_file **file)
 /* The chain goes on in `next` when that file began with the commit that is expected, and has it. */
 static int scan_switch(struct journal_scan *s, struct journal_file *next, bool *switched)
 {
-    struct journal_commit c;
+    *switched = false;
     int error = scan_load(s, next);
-    *switched = error == 0 && s->loaded && scan_decode(s, JOURNAL_BLOCK, &c) == JOURNAL_VALID &&
-                scan_in_place(s, &c, next->head.number, JOURNAL_BLOCK) && scan_follows(s, &c);
-    if (*switched) {
-        s->number = next->head.number;
-        s->position = JOURNAL_BLOCK;
-    }
-    return error;
+    if (error != 0 || !s->loaded)
+        return error;
+    struct journal_commit c;
+    enum journal_check check = scan_decode(s, JOURNAL_BLOCK, &c);
+    if (scan_foreign(s, check, &c, next, JOURNAL_BLOCK, &error) || check != JOURNAL_VALID ||
+        !scan_in_place(s, &c, next->head.number, JOURNAL_BLOCK) || !scan_follows(s, &c))
+        return error;
+    *switched = true;
+    s->number = next->head.number;
+    s->position = JOURNAL_BLOCK;
+    return 0;
 }
 
 static int scan_all(struct journal_scan *s)

@@ -196,7 +196,7 @@ static void journal_life(uint64_t seed, uint32_t files_max, uint32_t writes_max)
     r->options.writes_max = writes_max;
     cr_assert_eq(rig_open(r), 0, "%s", r->why);
     static uint64_t sequence_of[8000];
-    uint64_t key = 0, restarts = 0;
+    uint64_t key = 0, restarts = 0, restart_at = 300;
     while (key < 6000) {
         uint64_t burst = 1 + random_next(&random) % 12;
         while (burst-- > 0 && key < 6000) {
@@ -224,7 +224,8 @@ static void journal_life(uint64_t seed, uint32_t files_max, uint32_t writes_max)
                 rig_wait_idle(r);
             }
         }
-        if (random_next(&random) % 150 == 0) {
+        if (key >= restart_at) {
+            restart_at = key + 100 + random_next(&random) % 400;
             rig_wait_idle(r);
             bool clean = random_next(&random) % 2 == 0;
             if (clean)
@@ -243,7 +244,7 @@ static void journal_life(uint64_t seed, uint32_t files_max, uint32_t writes_max)
         }
     }
     cr_assert_gt(journal_open_file(r->journal), 3 * files_max);
-    cr_assert_gt(restarts, 3);
+    cr_assert_gt(restarts, 10);
     cr_assert_eq(r->failures, 0);
     rig_destroy(r);
 }
