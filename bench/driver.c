@@ -7,7 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const struct driver *const drivers[] = { &driver_runnel, &driver_redis, &driver_nats, &driver_kafka };
+static const struct driver *const drivers[] = { &driver_runnel, &driver_librunnel, &driver_redis,
+                                                &driver_nats, &driver_kafka };
 
 const struct driver *driver_find(const char *name)
 {
@@ -19,7 +20,7 @@ const struct driver *driver_find(const char *name)
 
 const char *driver_names(void)
 {
-    return "runnel, redis, nats, kafka";
+    return "runnel, librunnel, redis, nats, kafka";
 }
 
 void driver_topic_name(const struct target *t, uint32_t topic, char *out, size_t bytes)

@@ -111,7 +111,7 @@ struct driver {
     bool (*process)(struct link *link);
 };
 
-extern const struct driver driver_runnel, driver_redis, driver_nats, driver_kafka;
+extern const struct driver driver_runnel, driver_librunnel, driver_redis, driver_nats, driver_kafka;
 
 /* By name; NULL when there is none. */
 const struct driver *driver_find(const char *name);

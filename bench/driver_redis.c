@@ -18,7 +18,7 @@
 enum {
     KEY_BYTES = 300,
     ID_BYTES = 48,
-    READ_COUNT = 2000,       /* entries per XREAD: more brings nothing */
+    READ_COUNT = 5000,       /* entries per XREAD: more brings nothing */
     FEED_BYTES = 16 << 10,   /* hiredis moves what it was fed to the front every KiB: keep that short */
     PUBLISH_OVERHEAD = 64,   /* of an XADD beside its key and payload */
     SETUP_TIMEOUT_MS = 60000 /* freeing a large stream takes a while */

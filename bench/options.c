@@ -21,7 +21,7 @@ static const char usage[] =
     "  compare   start every broker installed here, measure all alternately, print medians and ratios\n"
     "\n"
     "Options\n"
-    "  --driver NAME      runnel (default), redis, nats, kafka\n"
+    "  --driver NAME      runnel (default), librunnel, redis, nats, kafka\n"
     "  --url URL          tcp://HOST:PORT or unix:PATH of the broker\n"
     "  --topic NAME       use this topic and keep it (default: a new one, deleted afterwards)\n"
     "  --topics N         publish to N topics (1)\n"
@@ -204,7 +204,7 @@ static void take(struct options *o, int option, const char *v)
     case OPT_DRIVER:
         o->driver = driver_find(v);
         if (!o->driver)
-            wrong("--driver", v, "expected runnel, redis, nats or kafka");
+            wrong("--driver", v, "expected runnel, librunnel, redis, nats or kafka");
         break;
     case OPT_URL:
         o->url = v;

@@ -27,6 +27,9 @@ enum {
     PROBE_MS = 2,
 };
 
+/* Longer than a 4 KiB journal write takes, so that its completion is waited for awake. */
+static const char LATENCY_SPIN_US[] = "500";
+
 /* ---- finding programs ---- */
 
 static bool find_program(const char *name, char *out, size_t bytes)
@@ -83,8 +86,10 @@ static void exec_server(const struct server *s, const char *runneld, int port)
     snprintf(number, sizeof(number), "%d", port);
     snprintf(listen, sizeof(listen), "tcp://127.0.0.1:%d", port);
     if (s->kind == SERVER_RUNNEL || s->kind == SERVER_RUNNEL_LATENCY) {
-        if (s->kind == SERVER_RUNNEL_LATENCY)
+        if (s->kind == SERVER_RUNNEL_LATENCY) {
             setenv("RUNNEL_SPIN_MODE", "always", 1);
+            setenv("RUNNEL_SPIN_US", LATENCY_SPIN_US, 1);
+        }
         execl(runneld, "runneld", "--data", s->dir, "--listen", listen, (char *)NULL);
     } else if (s->kind == SERVER_NATS) {
         find_program("nats-server", program, sizeof(program));

@@ -17,7 +17,7 @@
 enum server_kind {
     SERVER_NONE, /* this machine's limits stand here */
     SERVER_RUNNEL,
-    SERVER_RUNNEL_LATENCY, /* spin.mode always */
+    SERVER_RUNNEL_LATENCY, /* spin.mode always, spin.us 500 */
     SERVER_REDIS_ALWAYS,
     SERVER_REDIS_EVERYSEC,
     SERVER_NATS,
