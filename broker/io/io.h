@@ -25,6 +25,7 @@
 
 #include "base/stats.h"
 
+struct clock;
 struct io;
 struct io_op;
 
@@ -55,6 +56,7 @@ struct io_options {
     uint32_t recv_buffer_bytes; /* size of each; 0: 64 KiB */
     uint32_t spin_us;           /* longest spin before sleeping; 0: sleep at once */
     bool spin_always;           /* spin even where it has not paid of late ("latency mode") */
+    struct clock *clock;        /* read anew when the wait is over, before the handlers; NULL: none */
 };
 
 #define IO_STATS(X)                                                                                          \

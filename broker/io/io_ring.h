@@ -49,6 +49,7 @@ struct io {
     size_t buf_ring_bytes;
     uint8_t *buffers;
     bool *lent; /* per buffer: with a handler's owner */
+    struct clock *clock; /* NULL: none */
     uint32_t recv_buffers, recv_buffer_bytes;
     int32_t offered; /* the buffer of the receive event being handled, not yet taken; -1 none */
 

@@ -214,6 +214,7 @@ int io_create(struct io **out, const struct io_options *options, char *why, uint
     io->offered = -1;
     io->recv_buffers = buffers;
     io->recv_buffer_bytes = buffer_bytes;
+    io->clock = options->clock;
     io_set_spin(io, options->spin_us, options->spin_always);
     int error = io_setup_ring(io, entries, why, why_bytes);
     if (error == 0)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/diag.h"
 #include "io/io_ring.h"
 
@@ -436,6 +437,8 @@ uint32_t io_turn(struct io *io, uint64_t wait_ns, bool idle_hint)
     /* After the wait and before the owner looks at what the wakers left: a waker that comes later asks
      * again, and the next turn does not sleep. */
     atomic_exchange(&io->wake_asked, false);
+    if (io->clock)
+        clock_update(io->clock); /* the wait may have been long: handlers stamp events with this time */
     return io_dispatch(io, io_reap(io));
 }
 

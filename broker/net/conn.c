@@ -71,8 +71,9 @@ void conn_end(struct conn *c)
     if (c->state != CONN_OPEN)
         return;
     conn_set_state(c, CONN_FLUSHING);
-    /* Also bounds a peer that does not read its last words. */
-    timer_start(c->net->timers, &c->linger, NET_LINGER_MS);
+    /* Also bounds a peer that does not read its last words; while the broker stops, its own deadline does. */
+    if (!c->net->stopping)
+        timer_start(c->net->timers, &c->linger, NET_LINGER_MS);
 }
 
 void conn_close(struct conn *c)
@@ -128,7 +129,7 @@ static void conn_advance_flushing(struct conn *c)
     if (c->out.count == 0 && !io_busy(&c->send_op) && !c->write_shut) {
         c->write_shut = true;
         (void)shutdown(c->fd, SHUT_WR);
-        timer_start(c->net->timers, &c->linger, NET_LINGER_MS);
+        timer_start(c->net->timers, &c->linger, c->net->stopping ? NET_LINGER_STOP_MS : NET_LINGER_MS);
     }
 }
 

@@ -29,6 +29,7 @@ enum {
     /* How long a connection with its last words sent waits for the peer to close: closing at once would make
      * the kernel answer unread input with a reset, which can overtake those words. */
     NET_LINGER_MS = 1000,
+    NET_LINGER_STOP_MS = 100, /* the same while the broker stops: it is waited for */
     NET_SWEEP_MS = 250,
     /* One large input buffer is kept for the next large frame. */
     NET_SPARE_MIN = 128 * 1024,

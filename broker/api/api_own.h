@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * api/api_own.h: what the files of this room share; nobody else includes it.
+ */
+#ifndef RUNNEL_API_API_OWN_H
+#define RUNNEL_API_API_OWN_H
+
+#include "api/api.h"
+#include "base/list.h"
+#include "io/timer.h"
+#include "net/conn.h"
+#include "partition/catalog.h"
+#include "partition/partition.h"
+#include "partition/store.h"
+#include "proto/wire.h"
+
+enum {
+    API_WHY_BYTES = 512, /* holds a topic's name and what the rooms below say */
+    /* Batches of one atomic request: bounds the scratch that they are decoded into. */
+    API_BATCHES_MAX = 4096,
+    /* One slice handed to a subscription in one go: large enough that a frame's cost does not matter, small
+     * enough that a thousand subscriptions take turns. */
+    API_SLICE_BYTES = 256 * 1024,
+    /* One read of segments for a reader that catches up. */
+    API_HISTORY_BYTES = 1024 * 1024,
+    /* Deliveries of one turn in all: then the loop looks at the sockets and the journal again. */
+    API_TURN_BYTES = 4 * 1024 * 1024,
+    API_ACK_BLOCK_BYTES = 64 * 1024,
+};
+
+/* ---- sessions: what the api knows of a connection ---- */
+
+struct session {
+    struct api *api;
+    struct conn *conn;
+    bool greeted;
+    bool waits_own;        /* parked until its own unanswered bytes are fewer */
+    uint32_t acks_waiting; /* entries in the FIFO */
+    uint64_t inflight_bytes;
+    struct list park;       /* in api->parked or api->resumed */
+    struct topic **handles; /* by handle */
+    uint32_t handle_count, handle_room;
+    struct sub **subs; /* hash by subscription id, sub_room a power of two */
+    uint32_t sub_count, sub_room;
+    struct list fetches; /* unanswered FETCH and OFFSETS requests */
+    uint32_t fetch_count;
+    struct list blocked; /* subscriptions that wait for room in the connection's output */
+};
+
+struct request {
+    uint16_t op;
+    uint32_t id;
+    uint32_t bytes; /* the whole frame */
+    struct reader body;
+};
+
+/* ---- replies that wait for the journal ---- */
+
+struct ack {
+    uint64_t sequence;
+    uint64_t conn;  /* conn_id() */
+    uint32_t bytes; /* of the encoded reply that follows */
+    uint32_t inflight_bytes;
+};
+struct ack_block {
+    struct ack_block *next;
+    uint32_t room, filled, taken;
+    uint8_t data[];
+};
+
+struct produce_item {
+    struct partition *partition;
+    struct batch batch;
+};
+
+struct api {
+    struct api_options options;
+    struct timers *timers;
+    struct clock *clock;
+    struct store *store;
+    struct net *net;
+    struct api_extra extra;
+    uint8_t broker_id[16];
+    bool draining, failed, offering;
+    struct list parked;  /* sessions: wait for room in the journal or in flight, first come first served */
+    struct list resumed; /* sessions: their own limit has room again */
+    /* acks */
+    struct ack_block *ack_head, *ack_tail, *ack_spare;
+    uint64_t ack_sequence; /* of the last entry */
+    /* subscriptions with something to do, and those waiting for memory to send with */
+    struct list ready, starved;
+    uint32_t jobs; /* reads of segments and time look-ups running */
+    /* scratch for atomic requests of several batches */
+    struct produce_item *items;
+    uint32_t item_room;
+    struct api_seen {
+        const struct partition *partition;
+        uint64_t request;
+    } * seen; /* hash: which partitions a request has named already */
+    uint64_t request_serial;
+    struct api_stats stats;
+};
+
+/* dispatch.c */
+enum net_take api_on_frame(void *ctx, struct conn *c, const uint8_t *frame, uint32_t bytes);
+/* Counts an unanswered FETCH or OFFSETS request, or refuses it. */
+bool fetch_admit(struct session *s, const struct request *rq);
+/* A refusal. Counted. */
+void api_refuse(struct session *s, const struct request *rq, enum error code, const char *text);
+/* Space for a reply with a body of up to `bytes`; then api_reply_end(). */
+struct api_reply {
+    struct writer w;
+    uint8_t *frame;
+};
+struct api_reply api_reply_begin(struct session *s, uint32_t bytes);
+void api_reply_end(struct session *s, struct api_reply *reply, const struct request *rq);
+/* The partition that a handle and a number name. */
+enum error api_find(const struct session *s, uint32_t handle, uint32_t partition, struct partition **out,
+                    char *why);
+/* The frame is not taken: its session waits for room. */
+enum net_take api_park(struct session *s);
+/* Is there room for a change of this size just now, and is nobody waiting before us? */
+bool api_room_for(struct session *s, enum journal_class class, uint32_t batches, uint32_t bytes);
+
+/* ack.c */
+/* Space for an encoded reply of `bytes` that leaves when `sequence` is durable; `inflight_bytes` are given
+ * back then. */
+uint8_t *ack_add(struct session *s, uint64_t sequence, uint32_t bytes, uint32_t inflight_bytes);
+void ack_free_all(struct api *api);
+/* As api_refuse, in order behind the replies that the session still waits for. */
+void ack_refuse(struct session *s, const struct request *rq, enum error code, const char *text);
+
+/* produce.c */
+enum net_take produce_request(struct session *s, const struct request *rq);
+enum net_take produce_init_producer(struct session *s, const struct request *rq);
+
+/* position.c */
+/* The offset that a position means just now, but for times. False after a refusal text in `why`. */
+bool position_resolve(const struct partition *p, const struct wire_position *position, uint64_t *offset,
+                      char *why);
+bool position_valid(const struct wire_position *position);
+/* "topic orders, partition 2: offset 7 is outside of 10 to 20" */
+void position_range_text(const struct partition *p, uint64_t offset, char *why);
+
+/* reading.c: a job on segments for somebody who may lose interest meanwhile. It holds the topic. */
+struct reading {
+    struct api *api;
+    struct topic *topic;
+    void *owner; /* NULL: nobody waits any more */
+    void (*done)(void *owner, struct reading *r);
+    union {
+        struct history_read history;
+        struct time_lookup time;
+    };
+};
+/* `done` is called later, in a loop turn, and may take the slice (slice_take). The reading frees itself. */
+struct reading *reading_history(struct api *api, struct partition *p, uint64_t offset, uint32_t bytes_max,
+                                void *owner, void (*done)(void *owner, struct reading *r));
+struct reading *reading_time(struct api *api, struct partition *p, int64_t timestamp_ms, void *owner,
+                             void (*done)(void *owner, struct reading *r));
+void reading_abandon(struct reading *r);
+static inline struct slice slice_take(struct slice *slice)
+{
+    const struct slice taken = *slice;
+    *slice = (struct slice){ 0 };
+    return taken;
+}
+/* A sentence for what a reading or partition_read() found instead of data. */
+enum error reading_error_text(const struct partition *p, enum error code, uint64_t offset, char *why);
+
+/* An unanswered request in session->fetches. */
+struct fetch_head {
+    struct list link;
+    void (*abandon)(struct fetch_head *head); /* its connection is gone */
+};
+
+/* offsets.c */
+enum net_take offsets_request(struct session *s, const struct request *rq);
+
+/* fetch.c */
+enum net_take fetch_request(struct session *s, const struct request *rq);
+void fetch_session_closed(struct session *s);
+
+/* subscribe.c */
+enum net_take subscribe_request(struct session *s, const struct request *rq);
+enum net_take subscribe_credit(struct session *s, const struct request *rq);
+enum net_take subscribe_end(struct session *s, const struct request *rq);
+void subscribe_session_closed(struct session *s);
+void subscribe_drained(struct session *s);
+void subscribe_turn_end(struct api *api);
+
+/* topics.c */
+enum net_take topics_open(struct session *s, const struct request *rq);
+enum net_take topics_create(struct session *s, const struct request *rq);
+enum net_take topics_list(struct session *s, const struct request *rq);
+enum net_take topics_describe(struct session *s, const struct request *rq);
+enum net_take topics_set(struct session *s, const struct request *rq);
+enum net_take topics_add_partitions(struct session *s, const struct request *rq);
+enum net_take topics_delete(struct session *s, const struct request *rq);
+void topics_session_closed(struct session *s);
+
+/* observe.c */
+enum net_take observe_stat(struct session *s, const struct request *rq);
+enum net_take observe_health(struct session *s, const struct request *rq);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * api/produce.c: PRODUCE: every batch is checked, then all are appended, or none.
+ *
+ * The order of the questions matters. Room comes first, because a frame that must wait is looked at again
+ * from the start: a checksum computed before would be computed twice. Then every batch is checked against its
+ * topic, and only when all may go is the first one appended.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api_own.h"
+#include "base/check.h"
+#include "base/mem.h"
+
+/* Refused: nothing was appended. Without acknowledgements nobody waits for an answer, so the error ends the
+ * connection: it is the only way to tell. */
+static enum net_take produce_refuse(struct session *s, const struct request *rq, uint8_t acks,
+                                    enum error code, const char *text)
+{
+    if (acks == WIRE_ACKS_NONE) {
+        api_refuse(s, rq, code, text);
+        conn_end(s->conn);
+    } else {
+        ack_refuse(s, rq, code, text);
+    }
+    return NET_TAKEN;
+}
+
+/* ---- one batch ---- */
+
+static enum error produce_find(const struct session *s, const struct wire_produce_batch *b,
+                               struct partition **out, char *why)
+{
+    const enum error code = api_find(s, b->handle, b->partition, out, why);
+    if (code == ERR_OK && s->handles[b->handle]->internal) {
+        snprintf(why, API_WHY_BYTES, "topic %s belongs to the broker: it cannot be written",
+                 s->handles[b->handle]->name);
+        return ERR_TOPIC_INTERNAL;
+    }
+    return code;
+}
+
+static enum error produce_check(const struct session *s, const struct wire_produce_batch *b, uint8_t acks,
+                                struct produce_item *item, char *why)
+{
+    enum error code = produce_find(s, b, &item->partition, why);
+    if (code == ERR_OK)
+        code = batch_check(&item->batch, b->batch.at, b->batch.len, why);
+    if (code == ERR_OK && item->batch.bytes != b->batch.len) {
+        snprintf(why, API_WHY_BYTES, "%u bytes follow the batch of %u: one batch for each partition",
+                 b->batch.len - item->batch.bytes, item->batch.bytes);
+        code = ERR_BATCH_INVALID;
+    }
+    if (code == ERR_OK && acks == WIRE_ACKS_MEMORY && item->batch.producer_id != -1) {
+        snprintf(
+            why, API_WHY_BYTES,
+            "acks=memory does not go with idempotence (producer %lld): a crash could give its offsets anew",
+            (long long)item->batch.producer_id);
+        code = ERR_ACKS_INVALID;
+    }
+    return code == ERR_OK ? partition_check(item->partition, &item->batch, why) : code;
+}
+
+/* ---- several ---- */
+
+static void produce_scratch(struct api *api, uint32_t count)
+{
+    if (!api->seen)
+        api->seen = mem_zalloc(MEM_API, 2 * API_BATCHES_MAX * sizeof(*api->seen));
+    if (api->item_room >= count)
+        return;
+    uint32_t room = api->item_room ? api->item_room : 64;
+    while (room < count)
+        room *= 2;
+    mem_free(MEM_API, api->items, api->item_room * sizeof(*api->items));
+    api->items = mem_alloc(MEM_API, room * sizeof(*api->items));
+    api->item_room = room;
+}
+
+/* Was this partition named in this request before? Two batches of one partition would be checked against the
+ * same state, and the second one appended against another. */
+static bool produce_seen(struct api *api, const struct partition *p)
+{
+    uint32_t i = (uint32_t)(((uintptr_t)p >> 4) * 2654435761u) & (2 * API_BATCHES_MAX - 1);
+    for (;; i = (i + 1) & (2 * API_BATCHES_MAX - 1)) {
+        struct api_seen *slot = &api->seen[i];
+        if (slot->request != api->request_serial) {
+            *slot = (struct api_seen){ p, api->request_serial };
+            return false;
+        }
+        if (slot->partition == p)
+            return true;
+    }
+}
+
+static enum error produce_check_all(struct session *s, struct wire_produce *body, struct produce_item *items,
+                                    char *why)
+{
+    struct api *api = s->api;
+    struct wire_produce_batch b;
+    api->request_serial++;
+    for (uint32_t i = 0; wire_produce_next(body, &b) == 1; i++) {
+        const enum error code = produce_check(s, &b, body->acks, &items[i], why);
+        if (code != ERR_OK)
+            return code;
+        if (body->count > 1 && produce_seen(api, items[i].partition)) {
+            snprintf(why, API_WHY_BYTES,
+                     "batch %u names a partition a second time: one batch for each partition and request", i);
+            return ERR_REQUEST_INVALID;
+        }
+    }
+    return ERR_OK;
+}
+
+/* ---- the request ---- */
+
+/* What can be said without looking at the batches. */
+static enum error produce_admit(const struct session *s, const struct request *rq, struct wire_produce *body,
+                                char *why)
+{
+    const struct api *api = s->api;
+    if (!wire_get_produce(rq->body, body) || body->count == 0 || body->acks > WIRE_ACKS_DURABLE) {
+        body->acks = WIRE_ACKS_DURABLE; /* whatever was meant: it is answered */
+        snprintf(why, API_WHY_BYTES, "PRODUCE cannot be decoded, names no batch, or asks for unknown acks");
+        return ERR_REQUEST_INVALID;
+    }
+    if (body->count > API_BATCHES_MAX) {
+        snprintf(why, API_WHY_BYTES, "%u batches in one atomic request: at most %d are possible, split it",
+                 body->count, API_BATCHES_MAX);
+        return ERR_REQUEST_TOO_LARGE;
+    }
+    if (api->draining) {
+        snprintf(why, API_WHY_BYTES, "the broker is stopping: connect again later");
+        return ERR_SHUTTING_DOWN;
+    }
+    return store_accepts(api->store, why);
+}
+
+/* False: the request must wait for replies to earlier ones, its own or others'. */
+static bool produce_inflight_room(struct session *s, uint32_t bytes)
+{
+    const struct api_options *o = &s->api->options;
+    if (s->inflight_bytes && s->inflight_bytes + bytes > o->connection_inflight_bytes_max) {
+        s->waits_own = true; /* ack.c resumes it */
+        return false;
+    }
+    return true;
+}
+
+static void produce_reply(uint8_t *out, uint32_t bytes, const struct request *rq,
+                          const struct wire_produced *rows, uint16_t count)
+{
+    struct writer w = writer_of(out, bytes);
+    uint8_t *frame = wire_frame_begin(&w);
+    wire_put_produced(&w, rows, count);
+    CHECK(wire_frame_end(&w, frame, rq->op, WIRE_REPLY, rq->id) == bytes);
+}
+
+/* Appends what was checked. The reply is encoded at once, where it waits for its sequence. */
+static void produce_append(struct session *s, const struct request *rq, uint8_t acks,
+                           struct produce_item *items, uint16_t count)
+{
+    struct api *api = s->api;
+    const uint32_t epoch = store_leader_epoch(api->store);
+    struct wire_produced one, *rows = &one;
+    uint64_t sequence = 0;
+    if (count > 1)
+        rows = mem_alloc(MEM_API, count * sizeof(*rows));
+    for (uint32_t i = 0; i < count; i++) {
+        struct append_result result;
+        partition_append(items[i].partition, &items[i].batch, &result);
+        rows[i] = (struct wire_produced){ .base_offset = result.base_offset,
+                                          .flags = result.duplicate ? WIRE_PRODUCED_DUPLICATE : 0,
+                                          .leader_epoch = epoch };
+        if (result.sequence > sequence)
+            sequence = result.sequence;
+    }
+    api->stats.produces++;
+    const uint32_t bytes = WIRE_HEADER + 8 + count * (uint32_t)sizeof(*rows);
+    const bool at_once = acks == WIRE_ACKS_MEMORY || sequence <= store_durable_sequence(api->store);
+    if (acks == WIRE_ACKS_NONE) {
+        /* no reply */
+    } else if (at_once && s->acks_waiting == 0) {
+        produce_reply(conn_reserve(s->conn, bytes), bytes, rq, rows, count);
+        conn_commit(s->conn, bytes);
+    } else {
+        /* acks=memory behind a durable one waits too: replies keep the order of their requests. */
+        produce_reply(ack_add(s, at_once ? 0 : sequence, bytes, rq->bytes), bytes, rq, rows, count);
+    }
+    if (count > 1)
+        mem_free(MEM_API, rows, count * sizeof(*rows));
+}
+
+enum net_take produce_request(struct session *s, const struct request *rq)
+{
+    struct api *api = s->api;
+    struct wire_produce body;
+    char why[API_WHY_BYTES];
+    enum error code = produce_admit(s, rq, &body, why);
+    if (code == ERR_OK) {
+        if (!produce_inflight_room(s, rq->bytes))
+            return NET_LATER;
+        if (api->stats.inflight_bytes + rq->bytes > api->options.inflight_bytes_max ||
+            !api_room_for(s, JOURNAL_NORMAL, body.count, reader_left(&rq->body)))
+            return api_park(s);
+        struct produce_item one, *items = &one;
+        if (body.count > 1) {
+            produce_scratch(api, body.count);
+            items = api->items;
+        }
+        code = produce_check_all(s, &body, items, why);
+        if (code == ERR_OK) {
+            produce_append(s, rq, body.acks, items, body.count);
+            return NET_TAKEN;
+        }
+    }
+    return produce_refuse(s, rq, body.acks, code, why);
+}
+
+enum net_take produce_init_producer(struct session *s, const struct request *rq)
+{
+    if (reader_left(&rq->body) != 0) {
+        api_refuse(s, rq, ERR_REQUEST_INVALID, "INIT_PRODUCER has no fields");
+        return NET_TAKEN;
+    }
+    if (s->api->draining) {
+        api_refuse(s, rq, ERR_SHUTTING_DOWN, "the broker is stopping: connect again later");
+        return NET_TAKEN;
+    }
+    const struct wire_init_producer_reply reply = { .producer_id = store_producer_id(s->api->store) };
+    struct api_reply r = api_reply_begin(s, 16);
+    wire_put_init_producer_reply(&r.w, &reply);
+    api_reply_end(s, &r, rq);
+    return NET_TAKEN;
+}
