@@ -24,7 +24,7 @@ struct store;
 enum { CATALOG_CHANGE_BYTES = 4096, CATALOG_WHY_BYTES = 256 };
 
 struct topic {
-    struct list link; /* in the catalogue, sorted by name */
+    struct list link; /* among the deleted ones that somebody still holds */
     uint64_t id;      /* never used twice */
     int64_t created_ms;
     char name[TOPIC_NAME_MAX + 1];

@@ -33,6 +33,8 @@ uint32_t partition_number(const struct partition *p);
 uint64_t partition_start(const struct partition *p);
 /* The durable end (high watermark): what readers see. */
 uint64_t partition_end(const struct partition *p);
+/* The next offset to be given out; at or above the durable end. */
+uint64_t partition_next(const struct partition *p);
 /* Bytes stored and segments, memory included. */
 uint64_t partition_bytes(const struct partition *p);
 uint32_t partition_segments(const struct partition *p);

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * partition/history.c: catch-up reads and look-ups by time: blocking work on the worker pool, under a memory
+ * budget.
+ *
+ * A read is given a snapshot of its segment. It may be deleted meanwhile: then the read finds no file, and
+ * its owner looks again. Reads beyond the budget wait in line; the buffers they fill are lent to readers as
+ * slices and come back when sent.
+ */
+#include "partition/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- buffers ---- */
+
+static struct history_buffer *history_buffer_take(struct store *store, uint32_t bytes)
+{
+    struct history_buffer *b = store->history_free;
+    if (b && bytes <= b->bytes) {
+        store->history_free = b->next;
+        return b;
+    }
+    b = mem_zalloc(MEM_HISTORY, sizeof(*b));
+    b->kind = PIN_HISTORY;
+    b->bytes = bytes < HISTORY_BYTES ? HISTORY_BYTES : bytes;
+    b->data = mem_alloc_aligned(MEM_HISTORY, b->bytes, LOG_BLOCK);
+    store->history_bytes += b->bytes;
+    return b;
+}
+
+static void history_buffer_free(struct store *store, struct history_buffer *b)
+{
+    store->history_bytes -= b->bytes;
+    mem_free(MEM_HISTORY, b->data, b->bytes);
+    mem_free(MEM_HISTORY, b, sizeof(*b));
+}
+
+void history_buffer_return(struct store *store, struct history_buffer *b)
+{
+    /* One is kept for the next read; the rest goes back, so that memory follows use. */
+    if (store->history_free || b->bytes != HISTORY_BYTES) {
+        history_buffer_free(store, b);
+        return;
+    }
+    b->next = NULL;
+    store->history_free = b;
+}
+
+void history_destroy(struct store *store)
+{
+    if (store->history_free)
+        history_buffer_free(store, store->history_free);
+    store->history_free = NULL;
+    CHECK(store->history_bytes == 0);
+}
+
+/* ---- where to read ---- */
+
+/* Copies the extents that the .index lacks yet, from the one that holds `offset` on. 0: the index has it. */
+static uint32_t history_extents(const struct segment *s, uint64_t offset, struct log_extent *out,
+                                uint32_t room)
+{
+    uint32_t count = s->kept + s->pending_count;
+    if (!count || offset < s->pending[0].first_offset)
+        return 0;
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        if (s->pending[mid].first_offset <= offset)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    uint32_t n = count - (low - 1);
+    if (n > room)
+        n = room;
+    memcpy(out, s->pending + low - 1, n * sizeof(*out));
+    return n;
+}
+
+/* ---- reading ---- */
+
+static void history_done(struct work_job *job);
+
+static void history_run(struct work_job *job)
+{
+    struct history_read *r = CONTAINER_OF(job, struct history_read, job);
+    int result = log_read(&r->read);
+    r->error = result == 0           ? ERR_OK
+               : result == -EMSGSIZE ? ERR_REQUEST_TOO_LARGE
+               : result == -EBADMSG  ? ERR_SEGMENT_CORRUPT
+               : result == -ENOENT   ? ERR_OFFSET_OUT_OF_RANGE
+               : result == -ENODATA  ? ERR_OFFSET_OUT_OF_RANGE
+                                     : ERR_STORAGE_FAILED;
+    if (r->error == ERR_STORAGE_FAILED)
+        snprintf(r->read.why, sizeof(r->read.why), "a segment cannot be read: %s", strerror(-result));
+}
+
+/* Runs one read that has its turn. Errors that need no disk are delivered through the worker too: done()
+ * never runs inside the call. */
+static void history_run_one(struct store *store, struct history_read *r, uint32_t bytes)
+{
+    struct partition *p = r->partition;
+    struct segment *s = segment_find(p, r->read.offset, NULL);
+    r->slice.pin = history_buffer_take(store, bytes);
+    struct history_buffer *b = r->slice.pin;
+    r->read.dir = r->dir;
+    r->read.id = partition_log_id(p);
+    r->read.buffer = b->data;
+    r->read.buffer_bytes = bytes > r->bytes_wanted ? bytes : r->bytes_wanted;
+    if (s)
+        r->read.segment = s->log;
+    else
+        r->read.segment = (struct log_segment){ 0 }; /* deleted while it waited: finds nothing */
+    r->read.extent_count = s ? history_extents(s, r->read.offset, r->extents, ARRAY_LEN(r->extents)) : 0;
+    r->read.extents = r->read.extent_count ? r->extents : NULL;
+    partition_dir(p, r->dir);
+    store->history_running++;
+    work_submit(store->work, &r->job, history_run, history_done);
+}
+
+void history_pump(struct store *store)
+{
+    while (!list_empty(&store->history_queue) &&
+           (store->history_bytes + HISTORY_BYTES <= store->options.history_bytes_max || store->history_free ||
+            store->history_bytes == 0)) {
+        struct history_read *r = CONTAINER_OF(list_pop(&store->history_queue), struct history_read, link);
+        history_run_one(store, r, HISTORY_BYTES);
+    }
+}
+
+void history_start(struct history_read *r, struct partition *p, uint64_t offset, uint32_t bytes_max,
+                   void (*done)(struct history_read *))
+{
+    struct store *store = p->store;
+    CHECK(!r->busy);
+    r->busy = true;
+    r->store = store;
+    r->partition = p;
+    r->done = done;
+    r->slice = (struct slice){ 0 };
+    r->read = (struct log_read){ .offset = offset };
+    r->bytes_wanted = bytes_max < 65536           ? 65536
+                      : bytes_max > HISTORY_BYTES ? HISTORY_BYTES
+                                                  : block_floor(bytes_max);
+    p->refs++;
+    list_init(&r->link);
+    list_append(&store->history_queue, &r->link);
+    history_pump(store);
+}
+
+static void history_done(struct work_job *job)
+{
+    struct history_read *r = CONTAINER_OF(job, struct history_read, job);
+    struct store *store = r->store;
+    struct partition *p = r->partition;
+    store->history_running--;
+    if (r->error == ERR_REQUEST_TOO_LARGE && !p->gone && r->read.bytes_needed > r->read.buffer_bytes &&
+        r->read.bytes_needed <= 4 * store->options.batch_bytes_max + 4 * CHUNK_BYTES_MAX) {
+        history_buffer_return(store, r->slice.pin);
+        uint32_t needed = (r->read.bytes_needed + LOG_BLOCK - 1) & ~(uint32_t)(LOG_BLOCK - 1);
+        history_run_one(store, r, needed);
+        return;
+    }
+    if (r->error) {
+        history_buffer_return(store, r->slice.pin);
+        r->slice = (struct slice){ 0 };
+        if (r->error == ERR_SEGMENT_CORRUPT) {
+            struct segment *s = segment_find(p, r->read.offset, NULL);
+            if (s && !s->damaged) {
+                s->damaged = p->damaged = true;
+                store->stats.damaged_segments++;
+            }
+            diag(DIAG_ERROR, "partition", "a segment is damaged: what it holds there is not served",
+                 DIAG_KS("topic", p->topic->name), DIAG_KU("partition", p->number),
+                 DIAG_KU("offset", r->read.offset), DIAG_KS("damage", r->read.why));
+        }
+    } else {
+        r->slice.data = r->read.data;
+        r->slice.bytes = r->read.bytes;
+        r->next_offset = r->read.next_offset;
+        store->stats.history_reads++;
+        store->stats.history_bytes += r->read.bytes;
+    }
+    r->busy = false;
+    r->done(r);
+    partition_unref(p);
+    history_pump(store);
+}
+
+/* ---- times ---- */
+
+static void time_lookup_run(struct work_job *job)
+{
+    struct time_lookup *t = CONTAINER_OF(job, struct time_lookup, job);
+    if (!t->dir[0])
+        return; /* memory had the answer */
+    int result = log_find_time(t->dir, partition_log_id(t->partition), &t->segment,
+                               t->extent_count ? t->extents : NULL, t->extent_count, t->timestamp_ms,
+                               &t->offset, &t->found_ms, t->why);
+    t->error = result == 0 ? ERR_OK : result == -EBADMSG ? ERR_SEGMENT_CORRUPT : ERR_OFFSET_OUT_OF_RANGE;
+}
+
+static void time_lookup_done(struct work_job *job)
+{
+    struct time_lookup *t = CONTAINER_OF(job, struct time_lookup, job);
+    struct partition *p = t->partition;
+    /* The segment went meanwhile: what follows it is the first that is left. */
+    if (t->error == ERR_OFFSET_OUT_OF_RANGE) {
+        t->error = ERR_OK;
+        t->offset = p->start;
+        t->found_ms = -1;
+    }
+    t->busy = false;
+    t->done(t);
+    partition_unref(p);
+}
+
+/* The first record of a batch at or after the time; compressed batches are found as a whole. */
+static void time_in_batch(const struct batch *batch, int64_t timestamp_ms, uint64_t *offset,
+                          int64_t *found_ms)
+{
+    *offset = (uint64_t)batch->base_offset;
+    *found_ms = batch->max_timestamp_ms;
+    if (batch->attributes & (BATCH_CODEC_MASK | BATCH_LOG_APPEND_TIME))
+        return;
+    struct record_iter it;
+    struct record record;
+    record_iter_init(&it, batch, (struct bytes){ batch->at + BATCH_HEADER, batch->bytes - BATCH_HEADER });
+    while (record_next(&it, &record) == 1)
+        if (record.timestamp_ms >= timestamp_ms) {
+            *offset = (uint64_t)record.offset;
+            *found_ms = record.timestamp_ms;
+            return;
+        }
+}
+
+/* Looks through the tail from its first chunk that may have it; false: nothing that late. */
+static bool time_in_memory(const struct partition *p, int64_t timestamp_ms, uint64_t from, uint64_t *offset,
+                           int64_t *found_ms)
+{
+    for (uint64_t serial = p->chunk_first; serial < p->chunk_end; serial++) {
+        const struct chunk *c = partition_chunk(p, serial);
+        if (c->end_offset <= from)
+            continue;
+        for (uint32_t at = c->first; at < c->used;) {
+            struct batch batch;
+            if (!batch_decode(&batch, c->data + at, c->used - at) ||
+                (uint64_t)batch.base_offset >= p->durable)
+                return false;
+            if (batch.max_timestamp_ms >= timestamp_ms && (uint64_t)batch.base_offset >= from) {
+                time_in_batch(&batch, timestamp_ms, offset, found_ms);
+                return true;
+            }
+            at += batch.bytes;
+        }
+    }
+    return false;
+}
+
+void time_lookup_start(struct time_lookup *t, struct partition *p, int64_t timestamp_ms,
+                       void (*done)(struct time_lookup *))
+{
+    CHECK(!t->busy);
+    t->busy = true;
+    t->store = p->store;
+    t->partition = p;
+    t->timestamp_ms = timestamp_ms;
+    t->done = done;
+    t->error = ERR_OK;
+    t->dir[0] = 0;
+    t->extent_count = 0;
+    t->offset = p->durable;
+    t->found_ms = -1;
+    p->refs++;
+    uint64_t on_disk = p->start;
+    for (uint32_t i = 0; i < p->segment_count; i++) {
+        const struct segment *s = p->segments[i];
+        if (s->log.end_offset > on_disk)
+            on_disk = s->log.end_offset;
+        if (s->log.max_timestamp_ms < timestamp_ms || s->log.bytes == 0)
+            continue;
+        t->segment = s->log;
+        /* Within the extents that the index lacks only if the index's own last one is too early. */
+        if (s->kept + s->pending_count &&
+            (!s->log.extents || s->pending[0].max_timestamp_ms < timestamp_ms)) {
+            uint32_t first = 0;
+            while (first + 1 < s->kept + s->pending_count &&
+                   s->pending[first].max_timestamp_ms < timestamp_ms)
+                first++;
+            uint32_t n = s->kept + s->pending_count - first;
+            t->extent_count = n < ARRAY_LEN(t->extents) ? n : (uint32_t)ARRAY_LEN(t->extents);
+            memcpy(t->extents, s->pending + first, t->extent_count * sizeof(*t->extents));
+        }
+        partition_dir(p, t->dir);
+        work_submit(p->store->work, &t->job, time_lookup_run, time_lookup_done);
+        return;
+    }
+    if (time_in_memory(p, timestamp_ms, on_disk, &t->offset, &t->found_ms) && t->offset < p->start)
+        t->offset = p->start;
+    work_submit(p->store->work, &t->job, time_lookup_run, time_lookup_done);
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * partition/reclaim.c: makes journal files reusable: gets what they hold into segments or copies it forward,
+ * then has a checkpoint say so.
+ *
+ *   GATHER   every partition with batches below `reclaim_file` closes its chunk for the flusher, if that has
+ * a block to write, and copies the rest (less than a block and its batch; or all of a small tail) into the
+ * newest journal file WAIT     until the chunks are written and the copies durable SAVE     a worker makes
+ * index entries and segment data durable, then writes the checkpoint RELEASE  the journal may overwrite the
+ * files
+ *
+ * Order matters: released before the checkpoint is durable, a crash would replay from a file that is being
+ * overwritten; checkpointed before the segments are flushed, a power cut would lose what no journal file
+ * holds any more.
+ */
+#include "partition/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    FORWARD_BYTES_MAX = 16384, /* tails smaller than this are cheaper to copy than to write and flush */
+    GATHER_STEP = 256,         /* partitions looked at in one turn: keeps the turn short */
+};
+
+/* One segment's part of a checkpoint: what the worker makes durable first. */
+struct checkpoint_segment {
+    struct segment *segment;
+    struct log_extent *extents;
+    uint32_t first, count;
+    bool cut;
+    uint64_t bytes;
+};
+
+struct checkpoint_job {
+    struct work_job job;
+    struct store *store;
+    struct checkpoint_segment *segments;
+    uint32_t count, room;
+    uint8_t *body;
+    uint64_t body_bytes, serial, file;
+    int result;
+    bool release; /* else: written for its own sake (stopping) */
+    char why[LOG_WHY_BYTES];
+};
+
+/* ---- gather ---- */
+
+static uint64_t dirty_file(const struct partition *p)
+{
+    return partition_chunk(p, p->chunk_dirty)->journal_file;
+}
+
+/* Bytes to copy when everything that is not in a segment goes forward. */
+static uint64_t dirty_bytes(const struct partition *p)
+{
+    uint64_t bytes = 0;
+    for (uint64_t s = p->chunk_dirty; s < p->chunk_end; s++) {
+        const struct chunk *c = partition_chunk(p, s);
+        bytes += c->used - c->first;
+    }
+    return bytes;
+}
+
+/* The batch that ends in chunk `c`'s carry, in the chunk before it. */
+static struct chunk *loose_before(const struct partition *p, const struct chunk *c, uint32_t *from)
+{
+    if (c->serial == p->chunk_first || !c->first)
+        return NULL;
+    struct chunk *before = partition_chunk(p, c->serial - 1);
+    if (before->segment != c->segment || before->loose >= before->used)
+        return NULL;
+    *from = before->loose;
+    return before;
+}
+
+static bool gather_room(struct store *store, uint32_t entries, uint64_t bytes)
+{
+    return bytes <= store->options.request_bytes_max &&
+           journal_room(store->journal, JOURNAL_RESERVED, entries,
+                        (uint32_t)bytes + entries * (uint32_t)sizeof(struct journal_batches));
+}
+
+/* Copies all dirty batches of a small partition. False: no room just now. */
+static bool gather_forward_all(struct store *store, struct partition *p)
+{
+    uint32_t from;
+    struct chunk *first = partition_chunk(p, p->chunk_dirty);
+    struct chunk *before = loose_before(p, first, &from);
+    uint64_t bytes = dirty_bytes(p) + (before ? before->used - from : 0);
+    uint32_t entries = (uint32_t)(p->chunk_end - p->chunk_dirty) + 1;
+    if (!gather_room(store, entries, bytes))
+        return false;
+    uint64_t file = journal_open_file(store->journal);
+    if (before) {
+        partition_forward(p, before, from, before->used);
+        before->loose_file = file;
+    }
+    for (uint64_t s = p->chunk_dirty; s < p->chunk_end; s++) {
+        struct chunk *c = partition_chunk(p, s);
+        partition_forward(p, c, c->first, c->used);
+        c->journal_file = c->loose_file = file;
+    }
+    return true;
+}
+
+/* Closes the open chunk; what its whole blocks do not hold goes forward. False: no room just now. */
+static bool gather_close(struct store *store, struct partition *p)
+{
+    struct chunk *c = partition_chunk(p, p->chunk_end - 1);
+    if (c->closed)
+        return true;
+    if (!gather_room(store, 1, c->used - c->loose))
+        return false;
+    partition_forward(p, c, c->loose, c->used);
+    c->loose_file = journal_open_file(store->journal);
+    tail_close(p, false);
+    flush_enqueue(p);
+    return true;
+}
+
+/* A partition that is still in the way. True when it is dealt with, as far as this phase goes. */
+static bool gather_partition(struct store *store, struct partition *p)
+{
+    struct chunk *last = partition_chunk(p, p->chunk_end - 1);
+    bool open_block = !last->closed && block_floor(last->used) > last->write_from;
+    if (dirty_bytes(p) <= FORWARD_BYTES_MAX && p->chunk_dirty == p->chunk_queued)
+        return gather_forward_all(store, p);
+    if (open_block && last->journal_file < store->reclaim_file)
+        return gather_close(store, p);
+    if (!last->closed && last->journal_file < store->reclaim_file && p->chunk_dirty == p->chunk_queued)
+        return gather_forward_all(store, p); /* one batch without a whole block */
+    return true;
+}
+
+static bool reclaim_gather(struct store *store)
+{
+    uint32_t looked = 0;
+    bool all = true;
+    LIST_FOR_EACH_SAFE (node, &store->dirty) {
+        struct partition *p = CONTAINER_OF(node, struct partition, dirty_link);
+        if (dirty_file(p) >= store->reclaim_file)
+            continue;
+        all = false;
+        if (++looked > GATHER_STEP)
+            break;
+        if (gather_partition(store, p)) {
+            /* Behind those not looked at yet. */
+            list_remove(&p->dirty_link);
+            list_append(&store->dirty, &p->dirty_link);
+        }
+    }
+    return all;
+}
+
+/* ---- save ---- */
+
+static void checkpoint_run(struct work_job *job)
+{
+    struct checkpoint_job *k = CONTAINER_OF(job, struct checkpoint_job, job);
+    for (uint32_t i = 0; i < k->count && !k->result; i++) {
+        struct checkpoint_segment *cs = &k->segments[i];
+        struct segment *s = cs->segment;
+        char dir[LOG_PATH_BYTES];
+        partition_dir(s->partition, dir);
+        k->result = cs->cut ? log_segment_seal(dir, s->log.base_offset, cs->bytes)
+                            : log_segment_sync(dir, s->log.base_offset);
+        if (!k->result && cs->count)
+            k->result = log_index_append(dir, partition_log_id(s->partition), s->log.base_offset, cs->first,
+                                         cs->extents, cs->count, k->why);
+        if (k->result == -ENOENT && s->partition->gone)
+            k->result = 0; /* deleted meanwhile */
+    }
+    if (!k->result)
+        k->result = checkpoint_write(k->store->options.data_dir, k->serial, k->body, k->body_bytes);
+}
+
+static void checkpoint_add(struct checkpoint_job *k, struct segment *s)
+{
+    if (k->count == k->room) {
+        uint32_t room = k->room ? k->room * 2 : 64;
+        k->segments = mem_realloc(MEM_PARTITION, k->segments, k->room * sizeof(*k->segments),
+                                  room * sizeof(*k->segments));
+        k->room = room;
+    }
+    struct checkpoint_segment *cs = &k->segments[k->count++];
+    *cs = (struct checkpoint_segment){ .segment = s,
+                                       .first = s->log.extents,
+                                       .count = s->pending_count,
+                                       .cut = s->log.sealed && !s->cut,
+                                       .bytes = s->log.bytes };
+    cs->extents = mem_alloc(MEM_PARTITION, cs->count * sizeof(*cs->extents));
+    memcpy(cs->extents, s->pending + s->kept, cs->count * sizeof(*cs->extents));
+    s->syncing = cs->count;
+    s->sealing = cs->cut;
+    s->partition->refs++;
+}
+
+static void checkpoint_done(struct work_job *job);
+
+/* Starts a checkpoint of all that is on disk now, from which replay would start at `file`. */
+static bool checkpoint_start(struct store *store, uint64_t file)
+{
+    struct journal_point point;
+    if (!journal_point_of(store->journal, file, &point))
+        return false;
+    struct checkpoint_job *k = mem_zalloc(MEM_PARTITION, sizeof(*k));
+    k->store = store;
+    k->file = file;
+    while (!list_empty(&store->unsynced)) {
+        struct partition *p = CONTAINER_OF(list_pop(&store->unsynced), struct partition, unsynced_link);
+        for (uint32_t i = p->segment_count; i-- > 0;) {
+            struct segment *s = p->segments[i];
+            if (s->pending_count || (s->log.sealed && !s->cut))
+                checkpoint_add(k, s);
+            else if (s->cut)
+                break; /* those before it are done */
+        }
+    }
+    k->body = checkpoint_encode(store, &point, &k->body_bytes);
+    k->serial = ++store->checkpoint_serial;
+    store->checkpoint = k;
+    work_submit(store->work, &k->job, checkpoint_run, checkpoint_done);
+    return true;
+}
+
+static void checkpoint_segment_done(struct checkpoint_segment *cs, bool saved)
+{
+    struct segment *s = cs->segment;
+    struct partition *p = s->partition;
+    s->syncing = 0;
+    s->sealing = false;
+    if (saved && cs->count) {
+        /* The last one stays: a batch may start in it and end in the first that the index lacks. */
+        uint32_t done = s->kept + cs->count - 1;
+        memmove(s->pending, s->pending + done, (s->kept + s->pending_count - done) * sizeof(*s->pending));
+        s->kept = 1;
+        s->pending_count -= cs->count;
+        s->log.extents += cs->count;
+    }
+    if (saved && cs->cut)
+        s->cut = true;
+    if (!p->gone && (s->pending_count || (s->log.sealed && !s->cut)) && !list_linked(&p->unsynced_link))
+        list_append(&p->store->unsynced, &p->unsynced_link);
+    mem_free(MEM_PARTITION, cs->extents, cs->count * sizeof(*cs->extents));
+    partition_unref(p);
+}
+
+static void checkpoint_done(struct work_job *job)
+{
+    struct checkpoint_job *k = CONTAINER_OF(job, struct checkpoint_job, job);
+    struct store *store = k->store;
+    bool saved = k->result == 0;
+    for (uint32_t i = 0; i < k->count; i++)
+        checkpoint_segment_done(&k->segments[i], saved);
+    store->checkpoint = NULL;
+    if (saved) {
+        store->stats.checkpoints++;
+        journal_release(store->journal, k->file);
+        store->reclaiming = false;
+    } else {
+        diag(DIAG_WARN, "partition", "a checkpoint could not be written; trying again",
+             DIAG_KS("error", strerror(-k->result)), DIAG_KS("detail", k->why));
+        store->checkpoint_retry = true;
+        if (k->result == -ENOSPC || k->result == -EDQUOT)
+            store->disk_full = true;
+        if (!timer_running(&store->disk_timer))
+            timer_start(store->timers, &store->disk_timer, 1000);
+    }
+    mem_free(MEM_PARTITION, k->segments, k->room * sizeof(*k->segments));
+    mem_free(MEM_PARTITION, k->body, k->body_bytes);
+    mem_free(MEM_PARTITION, k, sizeof(*k));
+}
+
+/* ---- the phases ---- */
+
+/* Time to start? When the journal has used half of the files that it may have. */
+static bool reclaim_due(const struct store *store)
+{
+    uint32_t used = journal_files_used(store->journal), most = journal_files_max(store->journal);
+    return used > 1 && used >= (most + 1) / 2;
+}
+
+void reclaim_pump(struct store *store)
+{
+    if (store->checkpoint || store->failed)
+        return;
+    if (!store->reclaiming) {
+        if (!reclaim_due(store))
+            return;
+        store->reclaiming = true;
+        uint64_t oldest = journal_oldest_file(store->journal);
+        store->reclaim_file = oldest + (journal_files_used(store->journal) + 1) / 2;
+        uint64_t open = journal_open_file(store->journal);
+        if (store->reclaim_file > open)
+            store->reclaim_file = open;
+    }
+    if (store->checkpoint_retry || !reclaim_gather(store))
+        return;
+    /* Nothing dirty is left below the file; copies made are durable once all that was added is. */
+    if (store->reclaim_sequence_due != store->reclaim_file) {
+        store->reclaim_sequence_due = store->reclaim_file;
+        store->reclaim_sequence = journal_open_sequence(store->journal);
+    }
+    bool copies =
+        journal_durable_sequence(store->journal) >= store->reclaim_sequence || journal_idle(store->journal);
+    if (copies)
+        checkpoint_start(store, store->reclaim_file);
+}
+
+bool reclaim_idle(const struct store *store)
+{
+    return !store->checkpoint;
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "partition/store.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "partition/internal.h"
+
+/* ---- events from the journal ---- */
+
+static void store_journal_durable(void *ctx, uint64_t sequence)
+{
+    struct store *store = ctx;
+    durable_advance(store, sequence);
+    if (store->events.on_durable)
+        store->events.on_durable(store->events.ctx, sequence);
+}
+
+static void store_journal_room(void *ctx)
+{
+    struct store *store = ctx;
+    store->room_wanted = true; /* looked at when the turn ends */
+}
+
+static void store_journal_failed(void *ctx, int error)
+{
+    struct store *store = ctx;
+    char text[WHY_BYTES];
+    snprintf(text, sizeof(text), "a write to the journal failed (%s): nothing more is accepted",
+             strerror(-error));
+    store->failed = true;
+    diag(DIAG_ERROR, "partition", "the journal failed: nothing more is accepted or acknowledged",
+         DIAG_KS("error", strerror(-error)));
+    if (store->events.on_failed)
+        store->events.on_failed(store->events.ctx, text);
+}
+
+/* ---- disk space ---- */
+
+enum { DISK_PERIOD_MS = 1000 };
+
+static void store_disk_look(struct store *store)
+{
+    uint64_t free_bytes, total_bytes;
+    if (file_space(store->options.data_dir, &free_bytes, &total_bytes) < 0)
+        return;
+    store->stats.disk_free_bytes = free_bytes;
+    bool full = free_bytes < store->options.disk_reserve_bytes;
+    if (full && !store->disk_full)
+        diag(DIAG_WARN, "partition",
+             "free disk space is below disk.reserve.bytes: producing is refused, all else goes on",
+             DIAG_KU("free", free_bytes));
+    if (!full && store->disk_full && !store->flush_blocked && !store->checkpoint_retry)
+        diag(DIAG_INFO, "partition", "there is disk space again: producing is accepted",
+             DIAG_KU("free", free_bytes));
+    if (full || (!store->flush_blocked && !store->checkpoint_retry))
+        store->disk_full = full;
+}
+
+static void store_disk_fire(struct timer *timer)
+{
+    struct store *store = CONTAINER_OF(timer, struct store, disk_timer);
+    /* What failed is tried again; if it fails again, that says so. */
+    store->checkpoint_retry = false;
+    flush_retry(store);
+    store_disk_look(store);
+    timer_start(store->timers, timer, DISK_PERIOD_MS);
+}
+
+/* ---- opening ---- */
+
+enum {
+    /* A group takes the largest request and the entry headers of as many small ones as its blocks hold. */
+    GROUP_BYTES_MIN = 1 << 20,
+};
+
+static uint32_t store_group_bytes(const struct store_options *options)
+{
+    uint64_t need = (uint64_t)options->request_bytes_max + options->request_bytes_max / 4 + 65536;
+    uint64_t bytes = options->journal_group_bytes > need ? options->journal_group_bytes : need;
+    if (bytes < GROUP_BYTES_MIN)
+        bytes = GROUP_BYTES_MIN;
+    return (uint32_t)((bytes + JOURNAL_BLOCK - 1) & ~(uint64_t)(JOURNAL_BLOCK - 1));
+}
+
+static int store_check_options(const struct store_options *o, char *why)
+{
+    uint64_t group = store_group_bytes(o);
+    if (group * 2 + JOURNAL_BLOCK > o->journal_file_bytes) {
+        snprintf(why, WHY_BYTES,
+                 "journal.file.bytes (%" PRIu64 ") must hold two commits of the largest request (%" PRIu64
+                 " bytes): raise it, or lower frame.bytes.max",
+                 o->journal_file_bytes, group);
+        return -EINVAL;
+    }
+    if (o->tail_bytes_max < 8 * (uint64_t)o->batch_bytes_max) {
+        snprintf(why, WHY_BYTES,
+                 "tails.bytes (%" PRIu64 ") must be at least eight times batch.bytes.max (%u)",
+                 o->tail_bytes_max, o->batch_bytes_max);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static void store_count(struct store *store, struct store_report *report)
+{
+    report->topics = store->topic_count - 1;
+    report->partitions = store->partition_count - 1;
+    report->direct_journal = report->journal.direct;
+    memcpy(report->broker_id, store->broker_id, sizeof(report->broker_id));
+}
+
+void store_init_lists(struct store *store)
+{
+    struct list *lists[] = { &store->woken,       &store->dirty,         &store->clean,
+                             &store->flush_queue, &store->unsynced,      &store->removals,
+                             &store->removed,     &store->history_queue, &store->open_segments };
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        list_init(lists[i]);
+}
+
+int store_open(struct store **out, const struct store_options *options, struct io *io, struct work *work,
+               struct timers *timers, struct clock *clock, const struct store_events *events,
+               struct store_report *report, char *why)
+{
+    int result = store_check_options(options, why);
+    if (result)
+        return result;
+    struct store *store = mem_zalloc(MEM_PARTITION, sizeof(*store));
+    store->options = *options;
+    store->io = io;
+    store->work = work;
+    store->timers = timers;
+    store->clock = clock;
+    store->events = *events;
+    store_init_lists(store);
+    store->producers = producers_create(options->producers_max);
+    catalog_init(store);
+    timer_init(&store->disk_timer, store_disk_fire);
+    retention_init(store);
+    *report = (struct store_report){ 0 };
+
+    uint64_t started = clock->mono_ns;
+    char path[LOG_PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/journal", options->data_dir);
+    const struct journal_options journal = {
+        .dir = path,
+        .file_bytes = options->journal_file_bytes,
+        .files_min = 2,
+        .files_max = options->journal_files_max,
+        .group_bytes = store_group_bytes(options),
+        .writes_max = options->journal_writes_max,
+        .timers = timers,
+    };
+    const struct journal_events journal_events = { store, store_journal_durable, store_journal_room,
+                                                   store_journal_failed };
+    result = store_recover(store, &journal, &journal_events, report, why);
+    if (result) {
+        store_destroy(store);
+        return result;
+    }
+    clock_update(clock);
+    report->milliseconds = (clock->mono_ns - started) / 1000000;
+    store_count(store, report);
+    store_disk_look(store);
+    timer_start(timers, &store->disk_timer, DISK_PERIOD_MS);
+    retention_start(store);
+    *out = store;
+    return 0;
+}
+
+void store_reload(struct store *store, const struct store_options *options)
+{
+    store->options.topic_defaults = options->topic_defaults;
+    store->options.partitions_default = options->partitions_default;
+    store->options.topics_max = options->topics_max;
+    store->options.partitions_max = options->partitions_max;
+    store->options.tail_bytes_max = options->tail_bytes_max;
+    store->options.history_bytes_max = options->history_bytes_max;
+    store->options.disk_reserve_bytes = options->disk_reserve_bytes;
+    store->options.flush_writes_max = options->flush_writes_max;
+}
+
+/* ---- the turn ---- */
+
+/* Tails are full of what is not on disk yet, and the chunks that are full do not suffice: everything that can
+ * go, goes. */
+static void store_relieve(struct store *store)
+{
+    if (store->tail_dirty_bytes < store->options.tail_bytes_max / 4 * 3 || !list_empty(&store->flush_queue) ||
+        store->flush_writes)
+        return;
+    bool hard = store->tail_dirty_bytes > store->options.tail_bytes_max / 10 * 9;
+    LIST_FOR_EACH_SAFE (node, &store->dirty) {
+        struct partition *p = CONTAINER_OF(node, struct partition, dirty_link);
+        struct chunk *c = partition_chunk(p, p->chunk_end - 1);
+        if (p->durable != p->end || c->closed || c->used == c->first)
+            continue;
+        if (block_floor(c->used) > c->write_from)
+            tail_close(p, false);
+        else if (hard)
+            partition_roll(p); /* less than a block: only a segment's end can be written */
+        flush_enqueue(p);
+    }
+}
+
+static void store_wake(struct store *store)
+{
+    while (!list_empty(&store->woken)) {
+        struct partition *p = CONTAINER_OF(list_pop(&store->woken), struct partition, woken_link);
+        p->refs++;
+        partition_wake_all(p);
+        partition_unref(p);
+    }
+}
+
+void store_turn_end(struct store *store)
+{
+    reclaim_pump(store);
+    /* Before the journal write, so that what reclaiming copied goes with this turn's group. */
+    if (!store->failed)
+        journal_submit(store->journal);
+    tail_evict(store);
+    store_relieve(store);
+    flush_pump(store);
+    removals_pump(store);
+    store_wake(store);
+    if (store->room_wanted && !store->failed) {
+        store->room_wanted = false;
+        if (store->events.on_room)
+            store->events.on_room(store->events.ctx);
+    }
+    if (store->stopping && !store->closing && !store->failed && store->durable.head == store->durable.tail &&
+        journal_idle(store->journal) && !store->checkpoint) {
+        store->closing = true;
+        journal_close_clean(store->journal);
+    }
+}
+
+bool store_busy(const struct store *store)
+{
+    return !journal_idle(store->journal) || store->flush_writes || store->history_running ||
+           store->checkpoint;
+}
+
+bool store_room(struct store *store, enum journal_class class, uint32_t batches, uint32_t bytes)
+{
+    if (class == JOURNAL_NORMAL && store->tail_dirty_bytes + bytes > store->options.tail_bytes_max) {
+        store->room_wanted = true;
+        return false;
+    }
+    return journal_room(store->journal, class, batches,
+                        bytes + batches * (uint32_t)sizeof(struct journal_batches));
+}
+
+enum error store_accepts(const struct store *store, char *why)
+{
+    if (store->failed) {
+        snprintf(why, WHY_BYTES,
+                 "a write to the journal failed; nothing more is accepted: check the disk, then restart the "
+                 "broker");
+        return ERR_STORAGE_FAILED;
+    }
+    if (store->stopping) {
+        snprintf(why, WHY_BYTES, "the broker is stopping: connect again later");
+        return ERR_SHUTTING_DOWN;
+    }
+    if (store->disk_full) {
+        snprintf(why, WHY_BYTES,
+                 "the disk of %s is full (%" PRIu64
+                 " bytes free): free space or shorten retention; consumers go on",
+                 store->options.data_dir, store->stats.disk_free_bytes);
+        return ERR_DISK_FULL;
+    }
+    return ERR_OK;
+}
+
+uint64_t store_sequence(const struct store *store)
+{
+    return journal_open_sequence(store->journal);
+}
+
+uint64_t store_durable_sequence(const struct store *store)
+{
+    return journal_durable_sequence(store->journal);
+}
+
+int64_t store_producer_id(struct store *store)
+{
+    /* The epoch is durable and drawn anew at each start, so no id is ever given twice. */
+    return ((int64_t)(store->leader_epoch & INT32_MAX) << 31) | (int64_t)(store->producer_next++ & INT32_MAX);
+}
+
+uint32_t store_leader_epoch(const struct store *store)
+{
+    return store->leader_epoch;
+}
+
+/* ---- stopping ---- */
+
+void store_stop(struct store *store)
+{
+    store->stopping = true;
+    retention_stop(store);
+    timer_stop(store->timers, &store->disk_timer);
+}
+
+bool store_stopped(const struct store *store)
+{
+    bool quiet = !store->flush_writes && !store->segments_opening && !store->history_running &&
+                 !store->removals_running && !store->checkpoint;
+    return quiet && (store->failed || (store->closing && journal_idle(store->journal)));
+}
+
+void store_destroy(struct store *store)
+{
+    if (!store->offline) {
+        timer_stop(store->timers, &store->disk_timer);
+        retention_stop(store);
+    }
+    flush_close_descriptors(store);
+    while (store->durable.head < store->durable.tail)
+        partition_unref(store->durable.ring[store->durable.head++ & (store->durable.room - 1)].partition);
+    mem_free(MEM_PARTITION, store->durable.ring, store->durable.room * sizeof(*store->durable.ring));
+    catalog_destroy(store);
+    producers_destroy(store->producers);
+    removals_destroy(store);
+    history_destroy(store);
+    if (store->journal)
+        journal_destroy(store->journal);
+    mem_free(MEM_PARTITION, store, sizeof(*store));
+}
+
+/* ---- figures ---- */
+
+const struct store_stats *store_stats(struct store *store)
+{
+    struct store_stats *s = &store->stats;
+    s->topics = store->topic_count;
+    s->partitions = store->partition_count;
+    s->producers = producers_count(store->producers);
+    s->tail_bytes = store->tail_bytes;
+    s->tail_dirty_bytes = store->tail_dirty_bytes;
+    s->disk_full = store->disk_full;
+    s->leader_epoch = store->leader_epoch;
+    return s;
+}
+
+const struct journal_stats *store_journal_stats(const struct store *store)
+{
+    return journal_stats(store->journal);
+}
