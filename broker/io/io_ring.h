@@ -56,7 +56,11 @@ struct io {
     /* Spinning, see io_turn_spin(). */
     uint64_t spin_ns;
     bool spin_always;
-    uint32_t spin_score; /* 0..IO_SPIN_ONE: how often, of late, an event came within spin_ns */
+    /* 0..IO_SPIN_ONE: how often, of late, an event came within spin_ns; [1] for waits with a file operation
+     * in flight, [0] for those without. A disk answers in its own time, clients in theirs: at 1,000 paced
+     * requests a second every wait for the journal is worth a spin and no wait for the next request is. */
+    uint32_t spin_score[2];
+    uint32_t files_inflight;
 
     /* Wake-up from other threads: see io_wake(). */
     struct io_op wake_op;
