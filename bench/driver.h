@@ -31,6 +31,7 @@ struct target {
     uint32_t topics, partitions;
     uint32_t size; /* bytes of a payload */
     enum acks acks;
+    bool group; /* consumers belong to a group and acknowledge every event */
 };
 
 static inline uint32_t target_lanes(const struct target *t)
@@ -92,6 +93,7 @@ struct driver {
     const char *name;
     const char *url;    /* where this broker usually is */
     uint32_t batch_max; /* events that one request can hold; 1: the protocol has no batches */
+    bool groups;        /* it can do target->group */
     bool durable;       /* its acknowledgement can mean stable storage */
 
     /* Makes (or with `remove` deletes) the target's topics. False: `why` (256 bytes). */

@@ -4,8 +4,9 @@
  *
  * Publishing is PUB with a reply subject that carries the request's id; JetStream answers it when the event
  * is stored. Consuming is a push consumer without acknowledgements, in order, with flow control, as NATS
- * advises for reading a stream fast. The text protocol is spoken directly: the C client hands every message
- * to a thread of its own, which costs it, and would cost NATS, a good part of its figures.
+ * advises for reading a stream fast; in a group, a durable one whose events are acknowledged one by one. The
+ * text protocol is spoken directly: the C client hands every message to a thread of its own, which costs it,
+ * and would cost NATS, a good part of its figures.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -84,6 +85,18 @@ static void answer_flow_control(struct nats_link *r, struct word reply, struct w
     queue(r, line, (size_t)n);
 }
 
+static void take_event(struct nats_link *r, struct word reply, struct word body)
+{
+    r->link.sink->event(&r->link, (const uint8_t *)body.at, body.len, r->stream.now_ns);
+    if (!r->link.target->group)
+        return;
+    char line[SUBJECT_BYTES + 32];
+    int n = snprintf(line, sizeof(line), "PUB %.*s 4\r\n+ACK\r\n", (int)reply.len, reply.at);
+    if (!stream_space(&r->stream, (size_t)n))
+        stream_flush(&r->stream); /* a broken connection shows at the next receive */
+    queue(r, line, (size_t)n);
+}
+
 static void take_message(struct nats_link *r, struct word subject, uint64_t sid, struct word reply,
                          struct word headers, struct word body)
 {
@@ -91,7 +104,7 @@ static void take_message(struct nats_link *r, struct word subject, uint64_t sid,
         if (headers.len > 12 && memcmp(headers.at, "NATS/1.0 100", 12) == 0)
             answer_flow_control(r, reply, headers);
         else
-            r->link.sink->event(&r->link, (const uint8_t *)body.at, body.len, r->stream.now_ns);
+            take_event(r, reply, body);
     } else if (sid == SID_ACK && subject.len > r->ack_prefix_len) {
         struct word id = { subject.at + r->ack_prefix_len, subject.len - r->ack_prefix_len };
         bool ok = body.len && !memmem(body.at, body.len, "\"error\"", 7);
@@ -260,9 +273,9 @@ static bool greet(struct nats_link *r)
     int n = snprintf(lines, sizeof(lines),
                      "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,"
                      "\"lang\":\"c\",\"version\":\"0\",\"name\":\"runnel-bench\"}\r\n"
-                     "SUB _INBOX.%lx.* %d\r\nSUB _INBOX.%lx.setup.* %d\r\nSUB _DELIVER.%lx %d\r\nPING\r\n",
+                     "SUB _INBOX.%lx.* %d\r\nSUB _INBOX.%lx.setup.* %d\r\nSUB _DELIVER.%lx %s%d\r\nPING\r\n",
                      (unsigned long)r->nonce, SID_ACK, (unsigned long)r->nonce, SID_SETUP,
-                     (unsigned long)r->nonce, SID_DELIVER);
+                     (unsigned long)r->nonce, r->link.target->group ? "bench " : "", SID_DELIVER);
     return queue(r, lines, (size_t)n) && wait_for(r, &r->greeted);
 }
 
@@ -273,12 +286,22 @@ static bool consume(struct nats_link *r, enum from from)
         char name[256], subject[512], body[1024];
         driver_topic_name(t, i, name, sizeof(name));
         snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.CREATE.%s", name);
+        const char *how = t->group ? "\"durable_name\":\"bench\",\"deliver_group\":\"bench\","
+                                     "\"ack_policy\":\"explicit\",\"max_ack_pending\":20000"
+                                   : "\"ack_policy\":\"none\",\"max_deliver\":1,\"mem_storage\":true,"
+                                     "\"flow_control\":true,\"idle_heartbeat\":5000000000";
+        if (t->group) {
+            /* A consumer of an earlier pass has read everything already; there may be none. */
+            snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.DELETE.%s.bench", name);
+            if (!request(r, subject, ""))
+                return false;
+        }
+        if (t->group)
+            snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.DURABLE.CREATE.%s.bench", name);
         snprintf(body, sizeof(body),
                  "{\"stream_name\":\"%s\",\"config\":{\"deliver_subject\":\"_DELIVER.%lx\","
-                 "\"deliver_policy\":\"%s\",\"ack_policy\":\"none\",\"max_deliver\":1,\"mem_storage\":true,"
-                 "\"num_replicas\":1,\"replay_policy\":\"instant\",\"flow_control\":true,"
-                 "\"idle_heartbeat\":5000000000}}",
-                 name, (unsigned long)r->nonce, from == FROM_START ? "all" : "new");
+                 "\"deliver_policy\":\"%s\",\"num_replicas\":1,\"replay_policy\":\"instant\",%s}}",
+                 name, (unsigned long)r->nonce, from == FROM_START ? "all" : "new", how);
         if (!request(r, subject, body))
             return false;
         if (strstr(r->answer, "\"error\""))
@@ -341,6 +364,7 @@ const struct driver driver_nats = {
     .name = "nats",
     .url = "nats://127.0.0.1:4222",
     .batch_max = 1,
+    .groups = true,
     .durable = false,
     .topics = nats_topics,
     .open = nats_open,

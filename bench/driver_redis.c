@@ -2,7 +2,7 @@
  *
  * bench/driver_redis.c: Redis Streams. A lane is a stream; publishing is pipelined XADD, one command and one
  * entry per event; consuming is XREAD BLOCK with the next command sent as soon as the last entry of a reply
- * was seen.
+ * was seen; in a group, XREADGROUP, and one XACK for all that a reply brought.
  *
  * What an acknowledgement means is the server's setting (appendfsync): the protocol cannot ask for it.
  * Replies are parsed by hiredis' reader with our own object functions, which allocate nothing.
@@ -18,8 +18,9 @@
 enum {
     KEY_BYTES = 300,
     ID_BYTES = 48,
-    READ_COUNT = 5000,       /* entries per XREAD: more brings nothing */
-    FEED_BYTES = 16 << 10,   /* hiredis moves what it was fed to the front every KiB: keep that short */
+    READ_COUNT = 5000,     /* entries per XREAD: more brings nothing */
+    FEED_BYTES = 16 << 10, /* hiredis moves what it was fed to the front every KiB: keep that short */
+    ACKS_BYTES = READ_COUNT * (ID_BYTES + 8),
     PUBLISH_OVERHEAD = 64,   /* of an XADD beside its key and payload */
     SETUP_TIMEOUT_MS = 60000 /* freeing a large stream takes a while */
 };
@@ -39,7 +40,10 @@ struct redis_link {
     uint64_t next_ack; /* replies come in order */
     uint64_t replies;
     bool finding_end; /* XREVRANGE is being answered: the first id of each reply is a lane's last */
-    bool reply_bad;
+    bool reply_bad, reply_integer;
+    char *acks; /* ids to be acknowledged, as protocol strings */
+    size_t acks_len;
+    uint32_t acks_count;
     uint32_t lane; /* that the reply speaks of */
     uint32_t lanes;
     struct lane *lane_of;
@@ -76,9 +80,29 @@ static int depth_of(const redisReadTask *task)
     return depth;
 }
 
+/* XACK for what was read of the current lane. */
+static void send_acks(struct redis_link *r)
+{
+    if (!r->acks_count)
+        return;
+    const struct lane *lane = &r->lane_of[r->lane];
+    uint8_t *at = stream_space(&r->stream, KEY_BYTES + 128 + r->acks_len);
+    if (!at) {
+        r->reply_bad = true;
+        link_fail(&r->link, "redis: acknowledgements do not fit the send buffer");
+        return;
+    }
+    int n = sprintf((char *)at, "*%u\r\n$4\r\nXACK\r\n$%u\r\n%s\r\n$5\r\nbench\r\n", 3 + r->acks_count,
+                    lane->key_len, lane->key);
+    memcpy(at + n, r->acks, r->acks_len);
+    stream_commit(&r->stream, (size_t)n + r->acks_len);
+    r->acks_len = r->acks_count = 0;
+}
+
 /* The streams of a reply come in the order in which the request named them. */
 static void reply_key(struct redis_link *r, const char *key, size_t len)
 {
+    send_acks(r);
     for (; r->lane < r->lanes; r->lane++)
         if (r->lane_of[r->lane].key_len == len && memcmp(r->lane_of[r->lane].key, key, len) == 0)
             return;
@@ -93,6 +117,10 @@ static void reply_id(struct redis_link *r, const char *id, size_t len)
     }
     memcpy(r->lane_of[r->lane].id, id, len);
     r->lane_of[r->lane].id[len] = 0;
+    if (r->acks && !r->finding_end && r->acks_len + len + 16 < ACKS_BYTES) {
+        r->acks_len += (size_t)sprintf(r->acks + r->acks_len, "$%zu\r\n%.*s\r\n", len, (int)len, id);
+        r->acks_count++;
+    }
 }
 
 /*   depth  0 [ 1 [ 2 key, 2 [ 3 [ 4 id, 4 [ 5 field, 5 value ]]]]]   XREAD
@@ -126,7 +154,9 @@ static void *on_array(const redisReadTask *task, int elements)
 static void *on_integer(const redisReadTask *task, long long value)
 {
     (void)value;
-    return task->privdata;
+    struct redis_link *r = task->privdata;
+    r->reply_integer = true;
+    return r;
 }
 
 static void *on_nil(const redisReadTask *task)
@@ -156,13 +186,20 @@ static bool send_read(struct redis_link *r)
     if (!at)
         return link_fail(&r->link, "redis: XREAD of %u streams does not fit a request", r->lanes);
     char *p = (char *)at;
-    p += sprintf(
-        p, "*%u\r\n$5\r\nXREAD\r\n$5\r\nCOUNT\r\n$%d\r\n%d\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n",
-        6 + 2 * r->lanes, snprintf(NULL, 0, "%d", READ_COUNT), READ_COUNT);
+    if (r->link.target->group)
+        p += sprintf(p, "*%u\r\n$10\r\nXREADGROUP\r\n$5\r\nGROUP\r\n$5\r\nbench\r\n$1\r\n1\r\n",
+                     9 + 2 * r->lanes);
+    else
+        p += sprintf(p, "*%u\r\n$5\r\nXREAD\r\n", 6 + 2 * r->lanes);
+    p += sprintf(p, "$5\r\nCOUNT\r\n$%d\r\n%d\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n",
+                 snprintf(NULL, 0, "%d", READ_COUNT), READ_COUNT);
     for (uint32_t i = 0; i < r->lanes; i++)
         p += sprintf(p, "$%u\r\n%s\r\n", r->lane_of[i].key_len, r->lane_of[i].key);
     for (uint32_t i = 0; i < r->lanes; i++)
-        p += sprintf(p, "$%zu\r\n%s\r\n", strlen(r->lane_of[i].id), r->lane_of[i].id);
+        if (r->link.target->group)
+            p += sprintf(p, "$1\r\n>\r\n");
+        else
+            p += sprintf(p, "$%zu\r\n%s\r\n", strlen(r->lane_of[i].id), r->lane_of[i].id);
     stream_commit(&r->stream, (size_t)((uint8_t *)p - at));
     r->lane = 0;
     return true;
@@ -174,8 +211,12 @@ static void reply_done(struct redis_link *r)
     if (r->finding_end) {
         r->lane++;
     } else if (consumes(r)) {
-        if (!r->reply_bad)
+        if (!r->reply_integer && !r->reply_bad &&
+            r->link.sink) { /* not the answer to XACK or to the set-up */
+            send_acks(r);
             send_read(r);
+        }
+        r->reply_integer = false;
     } else if (r->link.sink) {
         r->link.sink->acked(&r->link, r->next_ack++, r->stream.now_ns, !r->reply_bad);
         r->reply_bad = false;
@@ -249,6 +290,7 @@ static void redis_close(struct link *link)
         redisReaderFree(r->reader);
     free(r->lane_of);
     free(r->payload);
+    free(r->acks);
     free(r);
 }
 
@@ -299,6 +341,14 @@ static bool start(struct redis_link *r, enum from from)
             return false;
         r->finding_end = false;
     }
+    if (r->link.target->group) {
+        r->acks = malloc(ACKS_BYTES);
+        /* A group of an earlier pass has read everything already. */
+        if (!r->acks || (from == FROM_START && !ask_each_lane(r, "XGROUP DESTROY %s bench\r\n")) ||
+            !ask_each_lane(r, from == FROM_START ? "XGROUP CREATE %s bench 0 MKSTREAM\r\n"
+                                                 : "XGROUP CREATE %s bench $ MKSTREAM\r\n"))
+            return false;
+    }
     return send_read(r) && redis_flush(&r->link);
 }
 
@@ -325,7 +375,7 @@ static struct link *redis_open(const struct target *t, enum role role, enum from
     payload_fill(r->payload, t->size);
     memcpy(r->payload + t->size, "\r\n", 2);
     make_lanes(r);
-    r->link.sink = role == ROLE_PRODUCER ? NULL : sink; /* answers to start() are nobody's */
+    r->link.sink = NULL; /* answers to start() are nobody's */
     if (!start(r, from)) {
         snprintf(why, 256, "%s", r->link.why);
         redis_close(&r->link);
@@ -353,6 +403,7 @@ const struct driver driver_redis = {
     .name = "redis",
     .url = "tcp://127.0.0.1:6379",
     .batch_max = 1,
+    .groups = true,
     .durable = true,
     .topics = redis_topics,
     .open = redis_open,

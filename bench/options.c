@@ -37,6 +37,7 @@ static const char usage[] =
     "  --warmup S         before measuring (1)\n"
     "  --events N         publish N events instead of for a time; consume: store and read so many\n"
     "  --mode MODE        consume: history (default), memory, live\n"
+    "  --group            consumers belong to a group and acknowledge every event (redis, nats)\n"
     "  --passes N         consume: read all so many times (memory: 20, history: 1)\n"
     "  --spin             the generator never sleeps\n"
     "  --pid PID          the broker's process, when it cannot be found from the connection\n"
@@ -99,6 +100,7 @@ enum {
     OPT_MODE,
     OPT_PASSES,
     OPT_SPIN,
+    OPT_GROUP,
     OPT_PID,
     OPT_DIR,
     OPT_RUNNELD,
@@ -128,6 +130,7 @@ static const struct option table[] = {
     { "mode", required_argument, NULL, OPT_MODE },
     { "passes", required_argument, NULL, OPT_PASSES },
     { "spin", no_argument, NULL, OPT_SPIN },
+    { "group", no_argument, NULL, OPT_GROUP },
     { "pid", required_argument, NULL, OPT_PID },
     { "dir", required_argument, NULL, OPT_DIR },
     { "runneld", required_argument, NULL, OPT_RUNNELD },
@@ -215,6 +218,9 @@ static void take(struct options *o, int option, const char *v)
     case OPT_SPIN:
         o->spin = true;
         break;
+    case OPT_GROUP:
+        o->group = true;
+        break;
     case OPT_PID:
         o->pid = (pid_t)number("--pid", v, 1, 1 << 30);
         break;
@@ -277,6 +283,8 @@ void options_parse(struct options *o, int argc, char **argv)
     o->command = argv[optind];
     if (o->batch > o->driver->batch_max)
         wrong("--batch", NULL, "this broker's protocol has no batches: use --in-flight");
+    if (o->group && !o->driver->groups)
+        wrong("--group", NULL, "this driver knows no groups: leave it out");
     if (o->batch > o->in_flight)
         o->in_flight = o->batch;
     if ((uint64_t)o->topics * o->partitions > 1000000)
