@@ -19,6 +19,7 @@ enum {
     TIMER_SLOTS = 1 << TIMER_BITS,
     TIMER_LEVELS = 8, /* 2^48 ms: 8,900 years */
     TIMER_NS_PER_MS = 1000000,
+    TIMER_LOOK_MAX = 16, /* timers_wait() looks at no more; a fuller slot costs one wake-up instead */
 };
 /* Longer delays fire then: farther than any process lives, and no sum overflows. */
 #define TIMER_DELAY_MAX_MS (1ull << 40)
@@ -118,14 +119,26 @@ static bool timers_next(const struct timers *timers, struct timer_place *place, 
     return false;
 }
 
+/* The first slot's timers are due before all others, but not at its start: waking there would only move them
+ * down. So the earliest of them is sought, as far as that is cheap. */
 uint64_t timers_wait(const struct timers *timers, uint64_t now_ns)
 {
     struct timer_place place;
-    uint64_t start_ms;
+    uint64_t start_ms, first_ms = UINT64_MAX;
+    unsigned looked = 0;
     if (!timers_next(timers, &place, &start_ms))
         return UINT64_MAX;
-    const uint64_t start_ns = start_ms * TIMER_NS_PER_MS;
-    return start_ns > now_ns ? start_ns - now_ns : 0;
+    LIST_FOR_EACH (node, &timers->slots[place.level][place.slot]) {
+        const struct timer *timer = CONTAINER_OF(node, struct timer, link);
+        if (timer->due_ms < first_ms)
+            first_ms = timer->due_ms;
+        if (++looked == TIMER_LOOK_MAX && node->next != &timers->slots[place.level][place.slot]) {
+            first_ms = start_ms;
+            break;
+        }
+    }
+    const uint64_t first_ns = first_ms * TIMER_NS_PER_MS;
+    return first_ns > now_ns ? first_ns - now_ns : 0;
 }
 
 /* Moves the timers of the slot that now has just reached: down a level, or to `firing` when due. */

@@ -73,6 +73,8 @@ Test(timer, wait_is_exact_near_and_unlimited_when_empty)
     timer_stop(timers, &t.timer);
     cr_assert_eq(timers_wait(timers, 5 * MS), UINT64_MAX);
     timer_stop(timers, &t.timer);
+    timer_start(timers, &t.timer, 1000); /* an upper level: still one wake-up */
+    cr_assert_eq(timers_wait(timers, 5 * MS), 1000 * MS);
     timer_start(timers, &t.timer, UINT64_MAX); /* capped, and still there */
     cr_assert(timer_running(&t.timer));
     timer_stop(timers, &t.timer);
