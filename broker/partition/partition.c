@@ -273,6 +273,9 @@ void partition_append(struct partition *p, const struct batch *batch, struct app
             producers_check(store->producers, p, batch, &out->duplicate, &out->base_offset, why);
         CHECK(error == ERR_OK);
         if (out->duplicate) {
+            /* Durable with what the partition was given last: the open group may stay empty, and then never
+             * be written. */
+            out->sequence = p->queued_sequence;
             store->stats.duplicates++;
             return;
         }

@@ -213,11 +213,15 @@ Test(partition, a_repeated_batch_gets_its_first_offset_even_after_a_restart)
     cr_assert_eq(produce(p, id, 1, 1, &r), ERR_SEQUENCE_OLD);
     cr_assert_eq(produce(p, id + 1, 5, 1, &r), ERR_PRODUCER_UNKNOWN);
     rig_settle(&rig);
+    cr_assert_eq(produce(p, id, 3, 2, &r), ERR_OK);
+    cr_assert(r.duplicate);
+    cr_assert_leq(r.sequence, store_durable_sequence(rig.store), "it waits for nothing");
     restart();
     p = catalog_find(rig.store, bytes_of("once"))->partitions[0];
     cr_assert_eq(produce(p, id, 3, 2, &r), ERR_OK);
     cr_assert(r.duplicate);
     cr_assert_eq(r.base_offset, 3);
+    cr_assert_leq(r.sequence, store_durable_sequence(rig.store), "it waits for nothing");
     cr_assert_eq(produce(p, id, 5, 1, &r), ERR_OK);
     cr_assert_not(r.duplicate);
     cr_assert_neq(store_producer_id(rig.store), id);
