@@ -22,6 +22,7 @@ const struct option args_general[] = {
     { OPT_TIMEOUT, 0, "timeout", "DURATION", NULL, false,
       "how long to wait for the broker's answers, e.g. 5s (exit code 124 after it)" },
     { OPT_HELP, 'h', "help", NULL, NULL, false, "show this help" },
+    { OPT_VERSION, 0, "version", NULL, NULL, false, "show the versions, as `runnel version` does" },
     { 0 },
 };
 
@@ -312,6 +313,10 @@ int args_parse(struct args *args, int argc, char **argv, char *what, char *fix)
     }
     if (args_flag(args, OPT_HELP))
         return 0;
+    if (args_flag(args, OPT_VERSION)) {
+        args->command = args_find("version", NULL);
+        args->operand_count = 0;
+    }
     if (!args->command) {
         if (args->noun)
             return args_refuse(&s, "see `runnel help`", "'%s' needs a verb", args->noun);

@@ -44,6 +44,7 @@ enum option_id {
     OPT_QUIET,
     OPT_TIMEOUT,
     OPT_HELP,
+    OPT_VERSION,
     OPT_LINES,
     OPT_KEY,
     OPT_KEY_SEPARATOR,

@@ -91,8 +91,6 @@ int main(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN); /* out.c sees EPIPE */
     cli_interrupt_hard();
-    if (argc == 2 && !strcmp(argv[1], "--version"))
-        argv[1] = "version";
     const bool parsed = args_parse(&cli.args, argc, argv, what, fix) == 0;
     main_name(&cli.args);
     return parsed && cli.args.command ? main_run(&cli) : main_without_command(&cli, what, fix);
