@@ -7,6 +7,8 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -15,13 +17,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/mem.h"
 #include "io/file.h"
 #include "io/io.h"
 #include "io/work.h"
@@ -140,6 +145,58 @@ Test(io, refusals_say_what_to_change)
     setrlimit(RLIMIT_NOFILE, &limit);
     cr_assert_eq(error, -EMFILE);
     cr_assert_not_null(strstr(why, "RLIMIT_NOFILE"), "%s", why);
+}
+
+/* From here on this process gets `error` for the system call, as in a container that forbids it. */
+static void forbid(unsigned number, unsigned error)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = { .len = ARRAY_LEN(filter), .filter = filter };
+    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void expect_refusal(unsigned number, int error, const char *named)
+{
+    struct io *io = NULL;
+    char why[256] = "";
+    const struct io_options plain = { 0 };
+    const uint64_t before = mem_used(MEM_IO);
+    forbid(number, (unsigned)error);
+    cr_assert_eq(io_create(&io, &plain, why, sizeof(why)), -error);
+    cr_assert_not_null(strstr(why, named), "%s", why);
+    cr_assert_lt(strlen(why), sizeof(why) - 1);
+    cr_assert_eq(mem_used(MEM_IO), before);
+}
+
+Test(io, a_sandbox_that_hides_io_uring_is_named)
+{
+    expect_refusal(__NR_io_uring_setup, ENOSYS, "configs/seccomp.json");
+}
+
+Test(io, a_sandbox_that_forbids_io_uring_is_named)
+{
+    expect_refusal(__NR_io_uring_setup, EPERM, "configs/seccomp.json");
+}
+
+Test(io, too_little_lockable_memory_is_named)
+{
+    expect_refusal(__NR_io_uring_setup, ENOMEM, "RLIMIT_MEMLOCK");
+}
+
+Test(io, an_old_kernel_is_named)
+{
+    expect_refusal(__NR_io_uring_setup, EINVAL, "Linux 6.1");
+}
+
+Test(io, refused_registration_is_named)
+{
+    expect_refusal(__NR_io_uring_register, EPERM, "io_uring_register");
 }
 
 Test(io, one_accept_has_many_connections)
