@@ -59,8 +59,8 @@ static int recover_make_dir(struct recovery *r)
     int made = file_mkdir(r->options->dir);
     if (made < 0)
         return recover_fail(r, made, "cannot make it");
-    if (made == 0)
-        return 0;
+    /* Also when it was there: its maker may have been killed before it could do this, and then a power cut
+     * would take the directory away with everything that this process is going to acknowledge. */
     char parent[JOURNAL_PATH_BYTES] = ".";
     const char *slash = strrchr(r->options->dir, '/');
     size_t len = slash ? (size_t)(slash - r->options->dir) : 0;
