@@ -126,6 +126,7 @@ struct log_read {
     uint32_t bytes;          /* whole batches: at least one */
     uint64_t next_offset;    /* after the last of them */
     uint32_t bytes_needed;   /* with -EMSGSIZE: the buffer that the first batch and its extents need */
+    bool index_damaged;      /* with -EBADMSG: it is the index: log_index_rebuild() may help */
     char why[LOG_WHY_BYTES]; /* with -EBADMSG: file, position, what is wrong */
 };
 

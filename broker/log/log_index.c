@@ -28,8 +28,7 @@ int log_index_open(struct log_index *index, const char *dir, struct log_id id,
         log_segment_path(path, dir, base, "log");
         if (file_exists(path) != 1)
             return -ENOENT;
-        log_say(why, dir, base, "index",
-                "the file is missing: it is rebuilt from the .log at the next start");
+        log_say(why, dir, base, "index", "the file is missing beside its .log");
         return -EBADMSG;
     }
     if (fd < 0)

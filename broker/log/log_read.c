@@ -100,12 +100,13 @@ static int plan_make(struct read_plan *plan, struct log_read *read, uint32_t ski
     if (read->segment.extents > 0) {
         struct log_index index;
         int result = log_index_open(&index, read->dir, read->id, &read->segment, read->why);
-        if (result < 0)
-            return result;
-        result = log_index_search(&index, log_extent_starts_by, offset, &at);
-        if (result == 0)
-            result = plan_from_index(plan, read, &index, (at ? at - 1 : 0) + skip);
-        log_index_close(&index);
+        if (result == 0) {
+            result = log_index_search(&index, log_extent_starts_by, offset, &at);
+            if (result == 0)
+                result = plan_from_index(plan, read, &index, (at ? at - 1 : 0) + skip);
+            log_index_close(&index);
+        }
+        read->index_damaged = result == -EBADMSG;
         if (result < 0)
             return result;
     }
@@ -249,6 +250,7 @@ int log_read(struct log_read *read)
     read->bytes = 0;
     read->bytes_needed = 0;
     read->next_offset = read->offset;
+    read->index_damaged = false;
     read->why[0] = '\0';
     if (read->offset > INT64_MAX || read->offset >= read->segment.end_offset)
         return -ENODATA;

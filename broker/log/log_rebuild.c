@@ -161,7 +161,7 @@ static int rebuild_write(const struct rebuild *r)
 static int rebuild_compare(struct rebuild *r, uint64_t size)
 {
     const struct log_segment *s = r->segment;
-    if (size < s->bytes || (s->sealed && size != s->bytes)) {
+    if (size < s->bytes) { /* more is fine: what was allocated goes when the segment is sealed */
         log_say(r->why, r->dir, s->base_offset, "log", "the file has %" PRIu64 " bytes, expected %" PRIu64,
                 size, s->bytes);
         return -EBADMSG;

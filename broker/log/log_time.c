@@ -22,7 +22,7 @@ enum { TIME_BUFFER = 512 << 10 }; /* two extents of the usual size: one read fin
  * segment that was rebuilt before its last batch was wholly there may not know that batch's timestamp. */
 static int time_start(struct log_read *read, int64_t timestamp_ms)
 {
-    struct log_extent found[2];
+    struct log_extent found[2] = { 0 };
     uint32_t at = 0;
     if (read->segment.extents > 0) {
         struct log_index index;
@@ -42,15 +42,15 @@ static int time_start(struct log_read *read, int64_t timestamp_ms)
             return 0;
         }
     }
-    for (uint32_t i = 0; i < read->extent_count; i++)
-        if (!log_extent_earlier(&read->extents[i], timestamp_ms)) {
-            const struct log_extent *before = i > 0                       ? &read->extents[i - 1]
-                                              : read->segment.extents > 0 ? &found[0]
-                                                                          : &read->extents[i];
-            read->offset =
-                read->extents[i].first_delta > 0 ? before->first_offset : read->extents[i].first_offset;
-            return 0;
-        }
+    for (uint32_t i = 0; i < read->extent_count; i++) {
+        const struct log_extent *here = &read->extents[i];
+        if (log_extent_earlier(here, timestamp_ms))
+            continue;
+        const struct log_extent *before = i > 0 ? here - 1 : read->segment.extents > 0 ? &found[0] : here;
+        bool earlier = here->first_delta > 0 && before->position + before->bytes == here->position;
+        read->offset = (earlier ? before : here)->first_offset;
+        return 0;
+    }
     return -ENODATA;
 }
 

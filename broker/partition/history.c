@@ -58,14 +58,15 @@ void history_destroy(struct store *store)
 
 /* ---- where to read ---- */
 
-/* Copies the extents that the .index lacks yet, from the one that holds `offset` on. 0: the index has it. */
+/* Copies the extents that the .index lacks yet, from the one that holds `offset` on; all that fit when the
+ * index holds it: the batch may go on in them. */
 static uint32_t history_extents(const struct segment *s, uint64_t offset, struct log_extent *out,
                                 uint32_t room)
 {
     uint32_t count = s->kept + s->pending_count;
-    if (!count || offset < s->pending[0].first_offset)
+    if (!count)
         return 0;
-    uint32_t low = 0, high = count;
+    uint32_t low = 1, high = count;
     while (low < high) {
         uint32_t mid = (low + high) / 2;
         if (s->pending[mid].first_offset <= offset)
@@ -84,17 +85,34 @@ static uint32_t history_extents(const struct segment *s, uint64_t offset, struct
 
 static void history_done(struct work_job *job);
 
+/* A damaged index takes nothing away as long as the .log is whole: makes a new one and reads again. */
+static int history_rebuild(struct history_read *r)
+{
+    char why[LOG_WHY_BYTES];
+    struct log_segment segment = r->read.segment;
+    int result = log_index_rebuild(r->dir, r->read.id, &segment, r->max_before_ms, why);
+    if (result == 0) {
+        r->rebuilt = true;
+        r->read.segment = segment;
+        return log_read(&r->read);
+    }
+    snprintf(r->read.why, sizeof(r->read.why), "%s", why);
+    return result;
+}
+
 static void history_run(struct work_job *job)
 {
     struct history_read *r = CONTAINER_OF(job, struct history_read, job);
     int result = log_read(&r->read);
+    if (result == -EBADMSG && r->read.index_damaged && r->may_rebuild)
+        result = history_rebuild(r);
     r->error = result == 0           ? ERR_OK
                : result == -EMSGSIZE ? ERR_REQUEST_TOO_LARGE
                : result == -EBADMSG  ? ERR_SEGMENT_CORRUPT
                : result == -ENOENT   ? ERR_OFFSET_OUT_OF_RANGE
                : result == -ENODATA  ? ERR_OFFSET_OUT_OF_RANGE
                                      : ERR_STORAGE_FAILED;
-    if (r->error == ERR_STORAGE_FAILED)
+    if (r->error == ERR_STORAGE_FAILED && !r->read.why[0])
         snprintf(r->read.why, sizeof(r->read.why), "a segment cannot be read: %s", strerror(-result));
 }
 
@@ -103,7 +121,8 @@ static void history_run(struct work_job *job)
 static void history_run_one(struct store *store, struct history_read *r, uint32_t bytes)
 {
     struct partition *p = r->partition;
-    struct segment *s = segment_find(p, r->read.offset, NULL);
+    uint32_t number = 0;
+    struct segment *s = segment_find(p, r->read.offset, &number);
     r->slice.pin = history_buffer_take(store, bytes);
     struct history_buffer *b = r->slice.pin;
     r->read.dir = r->dir;
@@ -116,6 +135,10 @@ static void history_run_one(struct store *store, struct history_read *r, uint32_
         r->read.segment = (struct log_segment){ 0 }; /* deleted while it waited: finds nothing */
     r->read.extent_count = s ? history_extents(s, r->read.offset, r->extents, ARRAY_LEN(r->extents)) : 0;
     r->read.extents = r->read.extent_count ? r->extents : NULL;
+    /* Only when nobody else writes the index any more: entries yet to be added count on those before them. */
+    r->may_rebuild = s && s->cut && !s->pending_count && !s->syncing;
+    r->max_before_ms = number > 0 ? p->segments[number - 1]->log.max_timestamp_ms : -1;
+    r->rebuilt = false;
     partition_dir(p, r->dir);
     store->history_running++;
     work_submit(store->work, &r->job, history_run, history_done);
@@ -151,12 +174,28 @@ void history_start(struct history_read *r, struct partition *p, uint64_t offset,
     history_pump(store);
 }
 
+/* The new index has other entries than the segment's books say. A crash before the next checkpoint: the books
+ * of the last one are wrong then, which looks like damage again, and is mended again. */
+static void history_rebuilt(struct partition *p, const struct log_segment *rebuilt)
+{
+    struct segment *s = segment_find(p, rebuilt->base_offset, NULL);
+    if (!s || s->log.base_offset != rebuilt->base_offset)
+        return;
+    s->log.extents = rebuilt->extents;
+    s->kept = 0;
+    diag(DIAG_WARN, "partition", "a damaged index was made anew from its segment",
+         DIAG_KS("topic", p->topic->name), DIAG_KU("partition", p->number),
+         DIAG_KU("base_offset", rebuilt->base_offset));
+}
+
 static void history_done(struct work_job *job)
 {
     struct history_read *r = CONTAINER_OF(job, struct history_read, job);
     struct store *store = r->store;
     struct partition *p = r->partition;
     store->history_running--;
+    if (r->rebuilt)
+        history_rebuilt(p, &r->read.segment);
     if (r->error == ERR_REQUEST_TOO_LARGE && !p->gone && r->read.bytes_needed > r->read.buffer_bytes &&
         r->read.bytes_needed <= 4 * store->options.batch_bytes_max + 4 * CHUNK_BYTES_MAX) {
         history_buffer_return(store, r->slice.pin);

@@ -112,6 +112,9 @@ struct history_read {
     struct log_extent extents[16];
     char dir[LOG_PATH_BYTES];
     uint32_t bytes_wanted;
+    int64_t max_before_ms; /* running maximum of timestamps before the segment */
+    bool may_rebuild;      /* a damaged index may be made anew */
+    bool rebuilt;
     bool busy;
     /* result */
     enum error

@@ -4,9 +4,12 @@
  * deletion, duplicates.
  */
 #include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "store_rig.h"
@@ -152,6 +155,56 @@ Test(partition, retention_by_size_keeps_the_newest, .timeout = 60)
     cr_assert_geq(partition_start(p), start);
     cr_assert_eq(partition_end(p), end);
     cr_assert_eq(rig_verify(&rig, p, partition_start(p)), end - partition_start(p));
+}
+
+/* Damages every .index but the last (its segment is still written): in turn lost, cut, and one bit flipped.
+ */
+static int damage_indexes(const char *topic)
+{
+    char path[512];
+    struct dirent **names;
+    snprintf(path, sizeof(path), "%s/topics/%s/0", dir, topic);
+    int count = scandir(path, &names, NULL, alphasort), damaged = 0;
+    for (int i = 0; i < count; i++) {
+        char file[800];
+        snprintf(file, sizeof(file), "%s/%s", path, names[i]->d_name);
+        if (strstr(file, ".index") && damaged < 3) {
+            int fd = open(file, O_RDWR);
+            uint8_t byte;
+            cr_assert(pread(fd, &byte, 1, 100) == 1);
+            byte ^= 1;
+            cr_assert(damaged % 3 == 0   ? unlink(file) == 0
+                      : damaged % 3 == 1 ? ftruncate(fd, 70) == 0
+                                         : pwrite(fd, &byte, 1, 100) == 1);
+            close(fd);
+            damaged++;
+        }
+        free(names[i]);
+    }
+    free(names);
+    return damaged;
+}
+
+Test(partition, a_damaged_index_is_made_anew, .timeout = 60)
+{
+    struct topic *t = rig_topic(&rig, "indexed", 1);
+    set(t, "segment.bytes", "1MiB");
+    struct partition *p = t->partitions[0];
+    while (partition_segments(p) < 6) {
+        rig_append(&rig, p, 8, 4000);
+        rig_turn(&rig);
+    }
+    rig_settle(&rig);
+    uint64_t end = partition_end(p);
+    for (int round = 0; round < 2; round++) {
+        restart();
+        p = catalog_find(rig.store, bytes_of("indexed"))->partitions[0];
+        cr_assert_eq(damage_indexes("indexed"), 3);
+        cr_assert_eq(rig_verify(&rig, p, 0), end);
+        cr_assert_not(partition_damaged(p));
+    }
+    restart();
+    cr_assert_eq(rig_verify(&rig, catalog_find(rig.store, bytes_of("indexed"))->partitions[0], 0), end);
 }
 
 Test(partition, a_deleted_topic_makes_room_for_another_of_its_name, .timeout = 60)
