@@ -419,7 +419,8 @@ static bool connected_or_hopeless(void *ctx)
     if (c->state == CLIENT_READY)
         return true;
     /* A broker that starts says NOT_READY: worth waiting for. One that is not there is not. */
-    return c->rounds > 0 && !error_retriable((uint16_t)c->last_break);
+    return c->rounds > 0 &&
+           (c->last_break == ERR_CLIENT_UNREACHABLE || !error_retriable((uint16_t)c->last_break));
 }
 
 static bool connect_failed(const struct runnel_client *c)

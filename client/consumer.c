@@ -37,12 +37,29 @@ static bool queue_push(struct runnel_consumer *k, const struct delivery *d)
     return true;
 }
 
+static struct delivery *queue_at(const struct runnel_consumer *k, uint32_t i)
+{
+    return &k->queue[(k->queue_from + i) & (k->queue_size - 1)];
+}
+
+/* Drops what is queued, but not the ends that are to be told. */
 static void queue_clear(struct runnel_consumer *k)
 {
-    for (; k->queue_count; k->queue_count--, k->queue_from = (k->queue_from + 1) & (k->queue_size - 1)) {
-        struct delivery *d = &k->queue[k->queue_from];
-        transport_unpin(&k->client->transport, d->block, d->len);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < k->queue_count; i++) {
+        struct delivery d = *queue_at(k, i);
+        if (d.block)
+            transport_unpin(&k->client->transport, d.block, d.len);
+        else
+            *queue_at(k, kept++) = d;
     }
+    k->queue_count = kept;
+}
+
+void consumer_queue_end(struct runnel_consumer *k, struct subscription *s)
+{
+    /* Without memory it is told when nothing else is left. */
+    queue_push(k, &(struct delivery){ .sub = s });
 }
 
 static bool consumer_deliver(struct runnel_client *c, struct subscription *s, struct reader body)
@@ -94,7 +111,7 @@ void consumer_retire(void *client, struct block *b)
     TAILQ_FOREACH(k, &c->consumers, link)
     {
         for (uint32_t i = 0; i < k->queue_count; i++) {
-            struct delivery *d = &k->queue[(k->queue_from + i) & (k->queue_size - 1)];
+            struct delivery *d = queue_at(k, i);
             struct block *own = d->block == b ? transport_block_new(d->len) : NULL;
             if (!own)
                 continue;
@@ -113,6 +130,8 @@ void consumer_retire(void *client, struct block *b)
 static void delivery_leave(struct runnel_consumer *k)
 {
     k->in_delivery = false;
+    if (!k->now.block)
+        return;
     transport_unpin(&k->client->transport, k->now.block, k->now.len);
     subscription_return(k->now.sub, k->now.sub_id, k->now.len);
 }
@@ -121,7 +140,7 @@ static bool delivery_enter(struct runnel_consumer *k)
 {
     if (k->queue_count == 0)
         return false;
-    k->now = k->queue[k->queue_from];
+    k->now = *queue_at(k, 0);
     k->queue_from = (k->queue_from + 1) & (k->queue_size - 1);
     k->queue_count--;
     k->at = k->now.at;
@@ -135,6 +154,7 @@ static void batch_bad(struct runnel_consumer *k, int code, const char *why)
     struct subscription *s = k->now.sub;
     subscription_end(s, code, "topic %s, partition %u, offset %lld: %s", k->topic, s->partition,
                      (long long)s->next, why);
+    s->broken = true;
     k->at = k->end;
     k->in_batch = false;
 }
@@ -183,17 +203,10 @@ static void batch_enter(struct runnel_consumer *k)
     k->in_batch = true;
 }
 
-static int consumer_tell_error(struct runnel_consumer *k)
+static int consumer_tell_error(struct runnel_consumer *k, struct subscription *s)
 {
     struct runnel_client *c = k->client;
-    uint32_t i = 0;
-    while (i < k->sub_count - 1 && !k->subs[i].error_due)
-        i++;
-    struct subscription *s = &k->subs[i];
-    if (s->error_due) {
-        s->error_due = false;
-        k->errors_due--;
-    }
+    s->error_due = false;
     client_error(c, s->error, "%s", s->text);
     c->error.fatal = k->dead_count == k->sub_count;
     return -s->error;
@@ -233,14 +246,16 @@ static int consumer_read(struct runnel_consumer *k, struct runnel_record *out)
                 batch_bad(k, ERR_BATCH_INVALID, "a record in the delivered batch is malformed");
             }
         }
-        if (k->errors_due)
-            return consumer_tell_error(k);
-        if (k->in_delivery && (k->at == k->end || k->now.sub->state == SUB_DEAD))
+        if (k->in_delivery && (k->at == k->end || k->now.sub->broken))
             delivery_leave(k);
-        else if (k->in_delivery || delivery_enter(k))
+        if (k->in_delivery) {
             batch_enter(k);
-        else
+        } else if (!delivery_enter(k)) {
             return 0;
+        } else if (!k->now.block) {
+            delivery_leave(k);
+            return consumer_tell_error(k, k->now.sub);
+        }
     }
 }
 
@@ -254,7 +269,8 @@ static int consumer_over(struct runnel_consumer *k)
         c->error.fatal = 1;
         return -k->error.code;
     }
-    return k->dead_count == k->sub_count ? consumer_tell_error(k) : 0;
+    /* Told before; said again as often as it is asked. */
+    return k->dead_count == k->sub_count ? consumer_tell_error(k, &k->subs[0]) : 0;
 }
 
 int runnel_next(runnel_consumer *k, struct runnel_record *out, int timeout_ms)
@@ -300,13 +316,13 @@ int runnel_record_header(const struct runnel_record *record, size_t i, const cha
 
 int runnel_ready(const runnel_consumer *k)
 {
-    return (k->in_batch && k->iter.left > 0) || (k->in_delivery && k->at < k->end) || k->queue_count > 0 ||
-           k->errors_due > 0;
+    return (k->in_batch && k->iter.left > 0) || (k->in_delivery && k->at < k->end) || k->queue_count > 0;
 }
 
 static bool at_end(const struct subscription *s, int now)
 {
-    return s->state == SUB_DEAD || (s->next >= 0 && s->next >= (now ? s->end : s->begin_end));
+    return (s->state == SUB_DEAD && !s->error_due) ||
+           (s->next >= 0 && s->next >= (now ? s->end : s->begin_end));
 }
 
 int runnel_at_end(const runnel_consumer *k, int now)
@@ -449,7 +465,15 @@ int64_t consumer_due_ms(const struct runnel_consumer *k)
 static bool consumer_settled(void *ctx)
 {
     const struct runnel_consumer *k = ctx;
-    return k->state == CONSUMER_FAILED || (k->subs && (k->unresolved == 0 || k->dead_count > 0));
+    return k->state == CONSUMER_FAILED || (k->subs && (k->unresolved == 0 || k->refused));
+}
+
+static void consumer_tell_refusal(struct runnel_consumer *k)
+{
+    struct subscription *s = k->subs;
+    while (s->state != SUB_DEAD || s->next >= 0)
+        s++;
+    consumer_tell_error(k, s);
 }
 
 runnel_consumer *runnel_consumer_new(runnel_client *c, const char *topic, const runnel_options *options)
@@ -475,12 +499,12 @@ runnel_consumer *runnel_consumer_new(runnel_client *c, const char *topic, const 
     snprintf(k->topic, sizeof(k->topic), "%s", topic);
     TAILQ_INSERT_TAIL(&c->consumers, k, link);
     int rc = client_wait_until(c, client_now_ms() + c->options.request_timeout_ms, consumer_settled, k);
-    if (rc == 0 && k->state != CONSUMER_FAILED && k->dead_count == 0)
+    if (rc == 0 && k->state != CONSUMER_FAILED && !k->refused)
         return k;
     if (rc == 0 && k->state == CONSUMER_FAILED)
         client_error(c, k->error.code, "%s", k->error.text);
     else if (rc == 0)
-        consumer_tell_error(k);
+        consumer_tell_refusal(k);
     runnel_consumer_close(k);
     return NULL;
 }
@@ -493,7 +517,7 @@ void runnel_consumer_close(runnel_consumer *k)
     request_cancel(c, &k->request);
     for (uint32_t i = 0; i < k->sub_count; i++)
         subscription_cancel(&k->subs[i]);
-    if (k->in_delivery)
+    if (k->in_delivery && k->now.block)
         transport_unpin(&c->transport, k->now.block, k->now.len);
     queue_clear(k);
     TAILQ_REMOVE(&c->consumers, k, link);

@@ -46,11 +46,13 @@ struct subscription {
     uint32_t attempts;
     int64_t retry_at_ms;
     bool error_due; /* runnel_next() has not told yet */
+    bool broken;    /* what is still queued of it is not to be read */
     int error;
     char text[160];
 };
 
-/* A DELIVER frame's batches, where they were received. */
+/* A DELIVER frame's batches, where they were received; or (block NULL) the place in the order of deliveries
+ * where the subscription's end is told. */
 struct delivery {
     struct block *block;
     const uint8_t *at;
@@ -74,7 +76,8 @@ struct runnel_consumer {
     uint32_t handle, partitions;
 
     struct subscription *subs;
-    uint32_t sub_count, idle_count, asked_count, dead_count, unresolved, errors_due;
+    uint32_t sub_count, idle_count, asked_count, dead_count, unresolved;
+    bool refused;       /* a subscription ended before it began: there is no such consumer */
     uint32_t credit;    /* of each */
     uint32_t behind[2]; /* runnel_at_end(): the subscription that was not at its end last time */
 
@@ -89,6 +92,11 @@ struct runnel_consumer {
     struct record_iter iter;
     struct packer packer;
 };
+
+/* ---- consumer.c ---- */
+
+/* Has runnel_next() tell the subscription's error behind what is queued already. */
+void consumer_queue_end(struct runnel_consumer *k, struct subscription *s);
 
 /* ---- subscription.c ---- */
 

@@ -101,7 +101,7 @@ void pbatch_settle(struct pbatch *b, int error, const char *text)
 {
     struct runnel_producer *p = b->part->producer;
     b->error = error;
-    if (error)
+    if (error && text != b->text)
         snprintf(b->text, sizeof(b->text), "%s", text);
     TAILQ_INSERT_TAIL(&p->done, b, link);
     /* Nobody to tell: its buffer is free at once. */
@@ -168,6 +168,15 @@ static void batch_without_id(struct pbatch *b)
         queue_insert(b->part, b);
 }
 
+/* An earlier batch is to be tried again. A later one can be answered with success all the same, when both
+ * were stored before a connection broke and the broker was full when the earlier one came again: its report
+ * must wait, reports are in order. */
+static bool waits_for_earlier(const struct pbatch *b)
+{
+    const struct pbatch *first = TAILQ_FIRST(&b->part->queue);
+    return first && first->serial < b->serial;
+}
+
 static void batch_answered(struct pbatch *b, int64_t now_ms)
 {
     struct part *part = b->part;
@@ -178,7 +187,12 @@ static void batch_answered(struct pbatch *b, int64_t now_ms)
     switch (b->error) {
     case ERR_OK:
         part->attempts = 0;
-        pbatch_settle(b, 0, NULL);
+        if (p->idempotent && waits_for_earlier(b)) {
+            b->in_doubt = true; /* stored, rather: the next answer says where, as a duplicate */
+            queue_insert(part, b);
+        } else {
+            pbatch_settle(b, 0, NULL);
+        }
         break;
     case ERR_SEQUENCE_OLD:
         b->duplicate = true;

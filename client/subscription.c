@@ -110,10 +110,12 @@ void subscription_end(struct subscription *s, int code, const char *format, ...)
     va_end(ap);
     s->error = code;
     s->error_due = true;
-    k->errors_due++;
-    if (s->next < 0)
+    if (s->next < 0) {
         k->unresolved--;
+        k->refused = true;
+    }
     subscription_state(s, SUB_DEAD);
+    consumer_queue_end(k, s);
 }
 
 void subscription_ended(struct subscription *s, int code, struct bytes text)

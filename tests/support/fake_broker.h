@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tests/support/fake_broker.h: a broker in a thread that keeps everything in memory and misbehaves on
+ * request.
+ *
+ * It answers as runneld would (sequences are checked, duplicates are answered with the original offset,
+ * subscriptions push within their credit), so a client test needs no process and no disk. Its script is a
+ * set of counters that the test sets at any time; each is taken into account at the next request.
+ */
+#ifndef RUNNEL_TESTS_FAKE_BROKER_H
+#define RUNNEL_TESTS_FAKE_BROKER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { FAKE_PARTITIONS_MAX = 64 };
+
+struct fake_script {
+    /* Refuse PRODUCE requests: the next `refuse_skip` pass, then `refuse_count` are answered with the code.
+     */
+    atomic_int refuse_code, refuse_count, refuse_skip;
+    /* Any request: the same for the op `refuse_op` (0: none). */
+    atomic_int refuse_op, refuse_op_code, refuse_op_count;
+    /* Close the connection after so many more PRODUCE requests (0: never): before they are stored, or
+     * (drop_stored) after that and without an answer. Again after each drop, `drop_repeat` times. */
+    atomic_int drop_after, drop_stored, drop_repeat;
+    /* Close the connection when so many more bytes have come in (0: never). */
+    atomic_int drop_after_bytes;
+    /* Answer in other order: gather so many PRODUCE answers (of different partitions) and give them
+     * backwards. */
+    atomic_int reorder;
+    /* Answer nothing (the connection stays). */
+    atomic_int mute;
+    /* Write at most so many bytes at a time (0: all). */
+    atomic_int dribble;
+    /* Instead of the next answer: so many random bytes, from the seed. */
+    atomic_int garbage_bytes, garbage_seed;
+    /* Turn one bit of every n-th byte sent (0: none). */
+    atomic_int flip_every;
+    /* Half of the next answer, then close. */
+    atomic_int half;
+    /* Close every connection as soon as it is accepted, so many times. */
+    atomic_int slam;
+    /* End the next subscription that is asked for, after its first delivery, with this code. */
+    atomic_int end_code;
+    /* Forget all producers, once. */
+    atomic_int forget;
+    /* Spoil the checksum of the next batch delivered. */
+    atomic_int spoil;
+};
+
+struct fake_setup {
+    uint32_t partitions;                                           /* of every topic; 0: 3 */
+    uint32_t batch_bytes_max, frame_bytes_max, inflight_bytes_max; /* 0: 1 MiB, 2 MiB, 16 MiB */
+    const char *unix_path;  /* NULL: TCP on a free port of the loopback */
+    uint32_t deliver_bytes; /* of one DELIVER; 0: 256 KiB */
+    bool forget_data;       /* PRODUCE is answered, and nothing kept (speed tests) */
+};
+
+struct fake_broker;
+
+struct fake_broker *fake_start(const struct fake_setup *setup);
+void fake_stop(struct fake_broker *f);
+const char *fake_url(const struct fake_broker *f);
+struct fake_script *fake_script(struct fake_broker *f);
+/* Closes every connection now. */
+void fake_drop(struct fake_broker *f);
+/* Stops listening until fake_listen(). */
+void fake_unlisten(struct fake_broker *f);
+void fake_listen(struct fake_broker *f);
+
+/* Of topic "t" (there is one log per partition; topics share them). */
+int64_t fake_end(struct fake_broker *f, uint32_t partition);
+/* Calls `each` for all events of a partition in order. */
+void fake_each(struct fake_broker *f, uint32_t partition,
+               void (*each)(void *ctx, int64_t offset, const void *value, uint32_t len), void *ctx);
+/* Batches stored, duplicates answered, PRODUCE requests seen, connections accepted, sequence gaps refused. */
+enum fake_figure {
+    FAKE_BATCHES,
+    FAKE_DUPLICATES,
+    FAKE_REQUESTS,
+    FAKE_CONNECTIONS,
+    FAKE_GAPS,
+    FAKE_PRODUCERS,
+    FAKE_FIGURES
+};
+int64_t fake_figure(struct fake_broker *f, enum fake_figure which);
+/* Appends a batch as it is (compressed by somebody else, for instance); the base offset is set. */
+void fake_append(struct fake_broker *f, uint32_t partition, const void *batch, uint32_t bytes);
+/* Records before `offset` are gone (whole batches). */
+void fake_trim(struct fake_broker *f, uint32_t partition, int64_t offset);
+
+#endif
