@@ -43,7 +43,7 @@ enum config_spin { CONFIG_SPIN_ADAPTIVE, CONFIG_SPIN_ALWAYS, CONFIG_SPIN_OFF };
     X(connections_max, "connections.max", CONFIG_COUNT, 1, 1000000, 16384, true, NULL,                       \
       "connections at once; further ones are told TOO_MANY_CONNECTIONS. Lowered at start to what the limit " \
       "of open files allows")                                                                                \
-    X(connection_inflight_bytes, "connection.inflight.bytes", CONFIG_BYTES, 64 * KIB, 4 * GIB, 16 * MIB,     \
+    X(connection_inflight_bytes, "connection.inflight.bytes", CONFIG_BYTES, 64 * KIB, 1 * GIB, 16 * MIB,     \
       true, NULL, "unanswered produce requests of one connection; then its requests wait")                   \
     X(connection_out_bytes, "connection.out.bytes", CONFIG_BYTES, 64 * KIB, 1 * GIB, 4 * MIB, true, NULL,    \
       "unsent output of one connection; then its requests wait, and deliveries stop at half of it")          \

@@ -246,7 +246,7 @@ static void net_sweep_output(struct conn *c)
 static void net_sweep(struct timer *timer)
 {
     struct net *net = CONTAINER_OF(timer, struct net, sweep);
-    const bool in_short = net_in_short(net), out_short = !net_send_room(net);
+    const bool in_short = net_in_short(net), out_short = net_out_short(net);
     if (in_short)
         net_each(net, net_sweep_input);
     if (out_short)

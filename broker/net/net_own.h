@@ -31,6 +31,7 @@ enum {
     NET_LINGER_MS = 1000,
     NET_LINGER_STOP_MS = 100, /* the same while the broker stops: it is waited for */
     NET_SWEEP_MS = 250,
+    NET_FREE_SHARE = 4, /* see conn_out_room() */
     /* One large input buffer is kept for the next large frame. */
     NET_SPARE_MIN = 128 * 1024,
 };
@@ -67,6 +68,12 @@ struct net {
 static inline bool net_in_short(const struct net *net)
 {
     return net->stats.in_bytes > net->options.in_bytes_max / 2;
+}
+
+/* Three quarters of the memory for output are in use: those who hold it without moving are given up. */
+static inline bool net_out_short(const struct net *net)
+{
+    return net->stats.out_bytes > net->options.send_bytes_max / 4 * 3;
 }
 
 static inline uint64_t net_now_ms(const struct net *net)

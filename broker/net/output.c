@@ -76,7 +76,7 @@ static void conn_out_added(struct conn *c, uint32_t bytes)
         c->paused |= CONN_PAUSE_OUT;
         net->stats.pauses++;
     }
-    if (!room)
+    if (net_out_short(net))
         net_sweep_start(net);
 }
 
@@ -142,9 +142,16 @@ void conn_lend(struct conn *c, const uint8_t *data, uint32_t bytes, void *pin)
     conn_out_added(c, bytes);
 }
 
+/* A connection may take up a share of what is still free, so that those who do not read can never use up all of
+ * it between them: whoever reads finds something left. (A. K. Choudhury, E. L. Hahne, "Dynamic Queue Length
+ * Thresholds for Shared-Memory Packet Switches", 1998.) */
 bool conn_out_room(const struct conn *c)
 {
-    return c->out.bytes < c->net->options.out_bytes_max / 2;
+    const struct net *net = c->net;
+    const uint64_t used = net->stats.out_bytes, all = net->options.send_bytes_max;
+    const uint64_t share = used < all ? (all - used) / NET_FREE_SHARE : 0;
+    /* With nothing unsent there is nothing whose end could be waited for: net_send_room() decides then. */
+    return c->out.bytes == 0 || (c->out.bytes < net->options.out_bytes_max / 2 && c->out.bytes < share);
 }
 
 void conn_want_drained(struct conn *c)
@@ -286,7 +293,7 @@ static void conn_send_done(struct io_op *op, int32_t res, uint32_t flags)
             if (!c->paused && !list_linked(&c->resumed))
                 list_append(&net->resumed, &c->resumed);
         }
-        if (c->out.want_drained && c->out.bytes <= net->options.out_bytes_max / 4) {
+        if (c->out.want_drained && conn_out_room(c)) {
             c->out.want_drained = false;
             net->events.on_drained(net->events.ctx, c);
         }
