@@ -18,21 +18,43 @@
 
 enum { INSTANCE_PATH_BYTES = 1100 };
 
+/* Makes one directory and its name durable. The flush is done also for one that was there: its maker may have
+ * been killed before it could do this, and then a power cut would take the name, and everything acknowledged
+ * below it. A parent that exists need not be ours to open, so only for a new name is that an error. */
+static int instance_mkdir(char *path)
+{
+    const int made = file_mkdir(path);
+    /* Neither need it be ours to write in. */
+    if (made < 0 && file_exists(path) != 1)
+        return made;
+    char *slash = strrchr(path, '/');
+    int rc;
+    if (slash && slash != path) {
+        *slash = '\0';
+        rc = file_sync_dir(path);
+        *slash = '/';
+    } else {
+        rc = file_sync_dir(slash ? "/" : ".");
+    }
+    return rc < 0 && made == 1 ? rc : 0;
+}
+
 static int instance_mkdirs(const char *dir)
 {
     char path[INSTANCE_PATH_BYTES];
-    const int len = snprintf(path, sizeof(path), "%s", dir);
+    int len = snprintf(path, sizeof(path), "%s", dir);
     if (len <= 0 || (size_t)len >= sizeof(path))
         return -ENAMETOOLONG;
+    while (len > 1 && path[len - 1] == '/')
+        path[--len] = '\0';
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        const int rc = file_mkdir(path);
-        /* A parent that exists need not be writable for us. */
-        if (rc < 0 && file_exists(path) != 1)
+        const int rc = instance_mkdir(path);
+        if (rc < 0)
             return rc;
         *slash = '/';
     }
-    return file_mkdir(path);
+    return instance_mkdir(path);
 }
 
 int instance_lock(const char *data_dir, char *why, uint32_t why_bytes)
