@@ -80,9 +80,9 @@ enum config_spin { CONFIG_SPIN_ADAPTIVE, CONFIG_SPIN_ALWAYS, CONFIG_SPIN_OFF };
       "memory for the newest events of all partitions: live readers are served from it")                     \
     X(history_bytes, "history.bytes", CONFIG_BYTES, 2 * MIB, 64 * GIB, 16 * MIB, true, NULL,                 \
       "memory for reads from segments")                                                                      \
-    X(journal_file_bytes, "journal.file.bytes", CONFIG_BYTES, 1 * MIB, 4 * GIB, 16 * MIB, false, NULL,       \
+    X(journal_file_bytes, "journal.file.bytes", CONFIG_BYTES, 1 * MIB, 1 * GIB, 16 * MIB, false, NULL,       \
       "size of a journal file")                                                                              \
-    X(journal_files_max, "journal.files.max", CONFIG_COUNT, 2, 1024, 16, false, NULL,                        \
+    X(journal_files_max, "journal.files.max", CONFIG_COUNT, 2, 512, 16, false, NULL,                         \
       "journal files at most; the journal grows to this as load asks")                                       \
     X(journal_writes, "journal.writes", CONFIG_COUNT, 1, 2, 2, false, NULL, "journal writes in flight")      \
     X(flush_writes, "flush.writes", CONFIG_COUNT, 1, 64, 4, false, NULL, "segment writes in flight")         \
