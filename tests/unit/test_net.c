@@ -444,9 +444,9 @@ Test(net, reader_that_never_reads_is_bounded)
     /* It reads at last, and everything comes. */
     uint8_t *back = malloc(each);
     const uint32_t before = t.frames;
-    for (uint32_t i = 0; i < 20; i++)
+    /* What the kernel buffers comes first, however much that is. */
+    while (t.frames == before)
         cr_assert_eq(pull(fd, back, each), each);
-    PUMP_UNTIL(t.frames > before);
     free(out);
     free(back);
     close(fd);
