@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,6 +179,22 @@ static int listener_bind(struct listener *l, const struct listener_address *addr
     return rc;
 }
 
+/* After a kill the old process's ring is torn down behind its end, and until then its sockets still look
+ * alive: an address in use is asked for again for a while. Blocking; start-up only. */
+static int listener_bind_patiently(struct listener *l, const struct listener_address *address, char *why)
+{
+    enum { PAUSE_MS = 5, TRIES = 400 };
+    int rc;
+    for (int i = 0; i < TRIES; i++) {
+        why[0] = '\0';
+        rc = listener_bind(l, address, why);
+        if (rc != -EADDRINUSE)
+            return rc;
+        poll(NULL, 0, PAUSE_MS);
+    }
+    return rc;
+}
+
 static void listener_name(struct listener *l)
 {
     struct sockaddr_storage addr = { 0 };
@@ -215,7 +232,7 @@ int listener_open(struct listener **out, const char *url, const struct listener_
     timer_init(&l->pause, listener_pause_over);
     why[0] = '\0';
     l->fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int rc = l->fd < 0 ? -errno : listener_bind(l, address, why);
+    const int rc = l->fd < 0 ? -errno : listener_bind_patiently(l, address, why);
     if (rc < 0) {
         if (why[0] == '\0')
             snprintf(why, LISTENER_WHY_BYTES, "cannot listen on %.120s: %s", url, strerror(-rc));
