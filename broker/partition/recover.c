@@ -77,22 +77,6 @@ static int meta_create(struct store *store, const char *path)
     return result ? result : file_sync_dir(store->options.data_dir);
 }
 
-/* Makes the name of the data directory itself durable: with it, all that is in it would go. */
-static int recover_sync_parent(const char *data_dir)
-{
-    char path[LOG_PATH_BYTES];
-    if ((size_t)snprintf(path, sizeof(path), "%s", data_dir) >= sizeof(path))
-        return -ENAMETOOLONG;
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        path[--n] = 0;
-    char *slash = strrchr(path, '/');
-    if (!slash)
-        return file_sync_dir(".");
-    slash[slash == path] = 0;
-    return file_sync_dir(path);
-}
-
 static int recover_directories(struct store *store, bool *fresh, char *why)
 {
     char path[LOG_PATH_BYTES];
@@ -105,9 +89,8 @@ static int recover_directories(struct store *store, bool *fresh, char *why)
             return result;
         }
     }
-    int synced = recover_sync_parent(store->options.data_dir);
-    if (!synced)
-        synced = file_sync_dir(store->options.data_dir);
+    /* The data directory's own name is its maker's to flush (broker/instance.c). */
+    int synced = file_sync_dir(store->options.data_dir);
     if (synced) {
         snprintf(why, WHY_BYTES, "the directory of %s cannot be flushed: %s", store->options.data_dir,
                  strerror(-synced));
