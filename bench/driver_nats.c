@@ -319,7 +319,8 @@ static struct link *nats_open(const struct target *t, enum role role, enum from 
     r->link = (struct link){ .driver = &driver_nats, .target = t, .sink = sink, .owner = owner };
     r->stream.fd = -1;
     r->nonce = clock_now_ns() ^ (uint64_t)getpid() << 44;
-    r->ack_prefix_len = (uint32_t)sprintf(r->ack_prefix, "_INBOX.%lx.", (unsigned long)r->nonce);
+    r->ack_prefix_len =
+        (uint32_t)snprintf(r->ack_prefix, sizeof(r->ack_prefix), "_INBOX.%lx.", (unsigned long)r->nonce);
     r->payload = malloc(t->size + 2);
     if (!r->payload || !stream_open(&r->stream, t->url, 4222, role == ROLE_IDLE, why)) {
         nats_close(&r->link);

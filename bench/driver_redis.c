@@ -92,8 +92,8 @@ static void send_acks(struct redis_link *r)
         link_fail(&r->link, "redis: acknowledgements do not fit the send buffer");
         return;
     }
-    int n = sprintf((char *)at, "*%u\r\n$4\r\nXACK\r\n$%u\r\n%s\r\n$5\r\nbench\r\n", 3 + r->acks_count,
-                    lane->key_len, lane->key);
+    int n = snprintf((char *)at, KEY_BYTES + 128, "*%u\r\n$4\r\nXACK\r\n$%u\r\n%s\r\n$5\r\nbench\r\n",
+                     3 + r->acks_count, lane->key_len, lane->key);
     memcpy(at + n, r->acks, r->acks_len);
     stream_commit(&r->stream, (size_t)n + r->acks_len);
     r->acks_len = r->acks_count = 0;
@@ -118,7 +118,8 @@ static void reply_id(struct redis_link *r, const char *id, size_t len)
     memcpy(r->lane_of[r->lane].id, id, len);
     r->lane_of[r->lane].id[len] = 0;
     if (r->acks && !r->finding_end && r->acks_len + len + 16 < ACKS_BYTES) {
-        r->acks_len += (size_t)sprintf(r->acks + r->acks_len, "$%zu\r\n%.*s\r\n", len, (int)len, id);
+        r->acks_len += (size_t)snprintf(r->acks + r->acks_len, ACKS_BYTES - r->acks_len, "$%zu\r\n%.*s\r\n",
+                                        len, (int)len, id);
         r->acks_count++;
     }
 }
@@ -185,21 +186,23 @@ static bool send_read(struct redis_link *r)
     uint8_t *at = stream_space(&r->stream, need);
     if (!at)
         return link_fail(&r->link, "redis: XREAD of %u streams does not fit a request", r->lanes);
-    char *p = (char *)at;
+    char *p = (char *)at, *const end = p + need;
     if (r->link.target->group)
-        p += sprintf(p, "*%u\r\n$10\r\nXREADGROUP\r\n$5\r\nGROUP\r\n$5\r\nbench\r\n$1\r\n1\r\n",
-                     9 + 2 * r->lanes);
+        p += snprintf(p, (size_t)(end - p),
+                      "*%u\r\n$10\r\nXREADGROUP\r\n$5\r\nGROUP\r\n$5\r\nbench\r\n$1\r\n1\r\n",
+                      9 + 2 * r->lanes);
     else
-        p += sprintf(p, "*%u\r\n$5\r\nXREAD\r\n", 6 + 2 * r->lanes);
-    p += sprintf(p, "$5\r\nCOUNT\r\n$%d\r\n%d\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n",
-                 snprintf(NULL, 0, "%d", READ_COUNT), READ_COUNT);
+        p += snprintf(p, (size_t)(end - p), "*%u\r\n$5\r\nXREAD\r\n", 6 + 2 * r->lanes);
+    p += snprintf(p, (size_t)(end - p),
+                  "$5\r\nCOUNT\r\n$%d\r\n%d\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n",
+                  snprintf(NULL, 0, "%d", READ_COUNT), READ_COUNT);
     for (uint32_t i = 0; i < r->lanes; i++)
-        p += sprintf(p, "$%u\r\n%s\r\n", r->lane_of[i].key_len, r->lane_of[i].key);
+        p += snprintf(p, (size_t)(end - p), "$%u\r\n%s\r\n", r->lane_of[i].key_len, r->lane_of[i].key);
     for (uint32_t i = 0; i < r->lanes; i++)
         if (r->link.target->group)
-            p += sprintf(p, "$1\r\n>\r\n");
+            p += snprintf(p, (size_t)(end - p), "$1\r\n>\r\n");
         else
-            p += sprintf(p, "$%zu\r\n%s\r\n", strlen(r->lane_of[i].id), r->lane_of[i].id);
+            p += snprintf(p, (size_t)(end - p), "$%zu\r\n%s\r\n", strlen(r->lane_of[i].id), r->lane_of[i].id);
     stream_commit(&r->stream, (size_t)((uint8_t *)p - at));
     r->lane = 0;
     return true;
@@ -301,10 +304,11 @@ static void make_lanes(struct redis_link *r)
         struct lane *lane = &r->lane_of[i];
         lane_key(t, i, lane->key);
         lane->key_len = (uint32_t)strlen(lane->key);
-        strcpy(lane->id, "0-0");
+        snprintf(lane->id, sizeof(lane->id), "0-0");
         lane->prefix_len =
-            (uint32_t)sprintf(lane->prefix, "*5\r\n$4\r\nXADD\r\n$%u\r\n%s\r\n$1\r\n*\r\n$1\r\nd\r\n$%u\r\n",
-                              lane->key_len, lane->key, t->size);
+            (uint32_t)snprintf(lane->prefix, sizeof(lane->prefix),
+                               "*5\r\n$4\r\nXADD\r\n$%u\r\n%s\r\n$1\r\n*\r\n$1\r\nd\r\n$%u\r\n",
+                               lane->key_len, lane->key, t->size);
     }
 }
 
@@ -315,7 +319,8 @@ static bool ask_each_lane(struct redis_link *r, const char *format)
     for (uint32_t i = 0; i < r->lanes;) {
         uint8_t *at = stream_space(&r->stream, KEY_BYTES + 64);
         if (at) {
-            stream_commit(&r->stream, (size_t)sprintf((char *)at, format, r->lane_of[i].key));
+            stream_commit(&r->stream,
+                          (size_t)snprintf((char *)at, KEY_BYTES + 64, format, r->lane_of[i].key));
             i++;
         } else if (!stream_flush(&r->stream)) {
             return link_fail(&r->link, "redis: connection lost: %s", strerror(errno));

@@ -48,7 +48,7 @@ struct io {
     struct io_uring_buf_ring *buf_ring;
     size_t buf_ring_bytes;
     uint8_t *buffers;
-    bool *lent; /* per buffer: with a handler's owner */
+    bool *lent;          /* per buffer: with a handler's owner */
     struct clock *clock; /* NULL: none */
     uint32_t recv_buffers, recv_buffer_bytes;
     int32_t offered; /* the buffer of the receive event being handled, not yet taken; -1 none */

@@ -45,8 +45,9 @@ static int recover_check_options(struct recovery *r)
     else if (o->group_bytes % JOURNAL_BLOCK != 0 || o->group_bytes < 2 * JOURNAL_BLOCK)
         wrong = "the group size must be a multiple of 4096 and at least 8192";
     /* Two writes in flight must never span three files: a torn first would leave a gap in the numbers. */
-    else if (o->file_bytes < 2 * (uint64_t)o->group_bytes + (1 + JOURNAL_KEPT_BLOCKS) * JOURNAL_BLOCK)
-        wrong = "the file size must be more than twice the group size";
+    else if (o->file_bytes < 2 * (uint64_t)o->group_bytes + JOURNAL_BLOCK ||
+             o->file_bytes < o->group_bytes + (1 + JOURNAL_KEPT_BLOCKS) * JOURNAL_BLOCK)
+        wrong = "a file must hold its header and two of the largest commits";
     else if (o->files_min < 2 || o->files_max < o->files_min || o->files_max > JOURNAL_FILES_LIMIT / 2)
         wrong = "the number of files must be from 2 to 512";
     else if (o->writes_max < 1 || o->writes_max > JOURNAL_WRITES_LIMIT)

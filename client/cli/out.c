@@ -58,13 +58,6 @@ void out_flush(struct out *out)
     out->used = 0;
 }
 
-char *out_room(struct out *out, size_t n)
-{
-    if (out->used >= OUT_FLUSH_BYTES || out->used + n > OUT_BUFFER_BYTES)
-        out_flush(out);
-    return out->buffer + out->used;
-}
-
 void out_bytes(struct out *out, const void *at, size_t n)
 {
     const char *p = at;
@@ -325,9 +318,9 @@ void out_json_close(struct out *out, char bracket)
 
 void out_json_string(struct out *out, const void *at, size_t len)
 {
-    out_string(out, "\"");
+    out_literal(out, "\"");
     out_encoded(out, at, len, OUT_PART_BYTES, encode_json);
-    out_string(out, "\"");
+    out_literal(out, "\"");
 }
 
 void out_json_text(struct out *out, const char *name, const char *text)
@@ -406,7 +399,7 @@ void out_item(struct out *out)
 void out_item_end(struct out *out)
 {
     if (out->format != OUT_JSON)
-        out_string(out, "\n");
+        out_literal(out, "\n");
 }
 
 void out_items_end(struct out *out)

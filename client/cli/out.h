@@ -48,17 +48,30 @@ struct out {
 };
 
 void out_init(struct out *out, enum out_format format, bool header);
+/* Hands everything to the reader. */
+void out_flush(struct out *out);
 /* Room for `n` bytes; say with out_used() how many were written. */
-char *out_room(struct out *out, size_t n);
+static inline char *out_room(struct out *out, size_t n)
+{
+    if (out->used >= OUT_FLUSH_BYTES || out->used + n > OUT_BUFFER_BYTES)
+        out_flush(out);
+    return out->buffer + out->used;
+}
 static inline void out_used(struct out *out, size_t n)
 {
     out->used += n;
 }
 void out_bytes(struct out *out, const void *at, size_t n);
+/* The same for what surely fits the room: inline, because a million events are ten million such pieces. */
+static inline void out_short(struct out *out, const char *at, size_t n)
+{
+    __builtin_memcpy(out_room(out, n), at, n);
+    out_used(out, n);
+}
 void out_string(struct out *out, const char *text);
+/* A literal; its length is known when this is compiled. */
+#define out_literal(out, text) out_short(out, "" text, sizeof(text) - 1)
 void out_format(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Hands everything to the reader. */
-void out_flush(struct out *out);
 
 static inline bool out_is_json(const struct out *out)
 {

@@ -27,7 +27,7 @@ int record_begin(struct cli *cli, struct record_writer *w, bool many_topics)
     if (out_is_json(out))
         out_items_begin(out);
     else if (out->header && out->format == OUT_TSV)
-        out_string(out, "TOPIC\tPARTITION\tOFFSET\tTIMESTAMP\tKEY\tPAYLOAD\n");
+        out_literal(out, "TOPIC\tPARTITION\tOFFSET\tTIMESTAMP\tKEY\tPAYLOAD\n");
     else if (out->header)
         out_format(out, "%-12s  %-24s  %-12s  %s\n", "POSITION", "TIMESTAMP", "KEY", "PAYLOAD");
     return EXIT_DONE;
@@ -40,13 +40,13 @@ void record_end(struct record_writer *w)
     out_flush(w->out);
 }
 
+/* Makes w->time_text. */
 static void record_time(struct record_writer *w, int64_t ms)
 {
     if (ms != w->time_ms) {
         w->time_len = encode_time(w->time_text, ms);
         w->time_ms = ms;
     }
-    out_bytes(w->out, w->time_text, w->time_len);
 }
 
 /* ---- JSON ---- */
@@ -57,9 +57,9 @@ static void record_text_or_base64(struct out *out, const void *at, size_t len)
         out_json_string(out, at, len);
         return;
     }
-    out_string(out, "{\"base64\":\"");
+    out_literal(out, "{\"base64\":\"");
     out_base64(out, at, len);
-    out_string(out, "\"}");
+    out_literal(out, "\"}");
 }
 
 struct record_header {
@@ -83,7 +83,7 @@ static void record_header_value(struct out *out, const struct record_header *h)
     if (h->value)
         record_text_or_base64(out, h->value, h->value_len);
     else
-        out_string(out, "null");
+        out_literal(out, "null");
 }
 
 /* Every value of the header `i`, which is the first of its name: alone, or as an array. */
@@ -96,16 +96,16 @@ static void record_header_values(struct out *out, const struct runnel_record *re
     for (size_t j = i + 1; j < record->header_count && !many; j++)
         many = record_header(record, j, &h) && same_name(first, &h);
     if (many)
-        out_string(out, "[");
+        out_literal(out, "[");
     record_header_value(out, first);
     for (size_t j = i + 1; j < record->header_count && many; j++) {
         if (!record_header(record, j, &h) || !same_name(first, &h))
             continue;
-        out_string(out, ",");
+        out_literal(out, ",");
         record_header_value(out, &h);
     }
     if (many)
-        out_string(out, "]");
+        out_literal(out, "]");
 }
 
 static void record_headers(struct out *out, const struct runnel_record *record)
@@ -113,7 +113,7 @@ static void record_headers(struct out *out, const struct runnel_record *record)
     struct record_header first, h;
     bool comma = false;
 
-    out_string(out, "{");
+    out_literal(out, "{");
     for (size_t i = 0; i < record->header_count; i++) {
         bool seen = false;
         if (!record_header(record, i, &first))
@@ -123,31 +123,31 @@ static void record_headers(struct out *out, const struct runnel_record *record)
         if (seen)
             continue;
         if (comma)
-            out_string(out, ",");
+            out_literal(out, ",");
         comma = true;
         if (utf8_valid(first.name, first.name_len)) {
             out_json_string(out, first.name, first.name_len);
         } else { /* a name that cannot be written otherwise */
-            out_string(out, "\"base64:");
+            out_literal(out, "\"base64:");
             out_base64(out, first.name, first.name_len);
-            out_string(out, "\"");
+            out_literal(out, "\"");
         }
-        out_string(out, ":");
+        out_literal(out, ":");
         record_header_values(out, record, i, &first);
     }
-    out_string(out, "}");
+    out_literal(out, "}");
 }
 
 static void record_key(struct out *out, const struct runnel_record *record)
 {
     if (!record->key) {
-        out_string(out, "null");
+        out_literal(out, "null");
     } else if (utf8_valid(record->key, record->key_len)) {
         out_json_string(out, record->key, record->key_len);
     } else {
-        out_string(out, "\"");
+        out_literal(out, "\"");
         out_base64(out, record->key, record->key_len);
-        out_string(out, "\",\"key_encoding\":\"base64\"");
+        out_literal(out, "\",\"key_encoding\":\"base64\"");
     }
 }
 
@@ -167,24 +167,54 @@ static void record_payload(struct out *out, const struct runnel_record *record)
     bool line_breaks;
 
     if (!record->value) {
-        out_string(out, "null,\"payload_encoding\":\"json\"");
+        out_literal(out, "null,\"payload_encoding\":\"json\"");
         return;
     }
     switch (encode_kind(record->value, record->value_len, &line_breaks)) {
     case ENCODE_AS_JSON:
         record_json_payload(out, record->value, record->value_len, line_breaks);
-        out_string(out, ",\"payload_encoding\":\"json\"");
+        out_literal(out, ",\"payload_encoding\":\"json\"");
         break;
     case ENCODE_AS_UTF8:
         out_json_string(out, record->value, record->value_len);
-        out_string(out, ",\"payload_encoding\":\"utf8\"");
+        out_literal(out, ",\"payload_encoding\":\"utf8\"");
         break;
     case ENCODE_AS_BASE64:
-        out_string(out, "\"");
+        out_literal(out, "\"");
         out_base64(out, record->value, record->value_len);
-        out_string(out, "\",\"payload_encoding\":\"base64\"");
+        out_literal(out, "\",\"payload_encoding\":\"base64\"");
         break;
     }
+}
+
+/* Up to the key. The beginning is the same for all events of a topic. */
+static void record_json_head(struct record_writer *w, const struct runnel_record *record)
+{
+    struct out *out = w->out;
+    char *at;
+
+    if (strcmp(w->head_topic, record->topic) != 0) {
+        snprintf(w->head_topic, sizeof(w->head_topic), "%s", record->topic);
+        memcpy(w->head, "{\"topic\":\"", 10);
+        w->head_len = 10 + encode_json(w->head + 10, record->topic, strlen(w->head_topic));
+        memcpy(w->head + w->head_len, "\",\"partition\":", 14);
+        w->head_len += 14;
+    }
+    at = out_room(out, sizeof(w->head) + 128);
+    memcpy(at, w->head, w->head_len);
+    at += w->head_len;
+    at += encode_number(at, record->partition);
+    memcpy(at, ",\"offset\":", 10);
+    at += 10;
+    at += encode_number(at, record->offset);
+    memcpy(at, ",\"timestamp\":\"", 14);
+    at += 14;
+    record_time(w, record->timestamp_ms);
+    memcpy(at, w->time_text, w->time_len);
+    at += w->time_len;
+    memcpy(at, "\",\"key\":", 8);
+    at += 8;
+    out_used(out, (size_t)(at - out->buffer) - out->used);
 }
 
 static void record_json(struct record_writer *w, const struct runnel_record *record)
@@ -192,21 +222,13 @@ static void record_json(struct record_writer *w, const struct runnel_record *rec
     struct out *out = w->out;
 
     out_item(out);
-    out_string(out, "{\"topic\":");
-    out_json_string(out, record->topic, strlen(record->topic));
-    out_string(out, ",\"partition\":");
-    out_used(out, encode_number(out_room(out, ENCODE_NUMBER_BYTES), record->partition));
-    out_string(out, ",\"offset\":");
-    out_used(out, encode_number(out_room(out, ENCODE_NUMBER_BYTES), record->offset));
-    out_string(out, ",\"timestamp\":\"");
-    record_time(w, record->timestamp_ms);
-    out_string(out, "\",\"key\":");
+    record_json_head(w, record);
     record_key(out, record);
-    out_string(out, ",\"headers\":");
+    out_literal(out, ",\"headers\":");
     record_headers(out, record);
-    out_string(out, ",\"payload\":");
+    out_literal(out, ",\"payload\":");
     record_payload(out, record);
-    out_string(out, "}");
+    out_literal(out, "}");
     out_item_end(out);
 }
 
@@ -217,17 +239,18 @@ static void record_tsv(struct record_writer *w, const struct runnel_record *reco
     struct out *out = w->out;
 
     out_string(out, record->topic);
-    out_string(out, "\t");
+    out_literal(out, "\t");
     out_used(out, encode_number(out_room(out, ENCODE_NUMBER_BYTES), record->partition));
-    out_string(out, "\t");
+    out_literal(out, "\t");
     out_used(out, encode_number(out_room(out, ENCODE_NUMBER_BYTES), record->offset));
-    out_string(out, "\t");
+    out_literal(out, "\t");
     record_time(w, record->timestamp_ms);
-    out_string(out, "\t");
+    out_short(out, w->time_text, w->time_len);
+    out_literal(out, "\t");
     out_cell_bytes(out, record->key, record->key_len);
-    out_string(out, "\t");
+    out_literal(out, "\t");
     out_cell_bytes(out, record->value, record->value_len);
-    out_string(out, "\n");
+    out_literal(out, "\n");
 }
 
 static void record_table(struct record_writer *w, const struct runnel_record *record)
@@ -241,10 +264,11 @@ static void record_table(struct record_writer *w, const struct runnel_record *re
              w->many_topics ? "/" : "", (int)record->partition, (long long)record->offset);
     out_format(out, "%-12s  ", position);
     record_time(w, record->timestamp_ms);
+    out_short(out, w->time_text, w->time_len);
     cell[encode_cell(cell, record->key, shown)] = '\0';
     out_format(out, "  %-12s  ", record->key ? cell : "-");
     out_cell_bytes(out, record->value, record->value_len);
-    out_string(out, "\n");
+    out_literal(out, "\n");
 }
 
 void record_write(struct record_writer *w, const struct runnel_record *record)

@@ -13,7 +13,10 @@
 
 #include "client/cli/cli.h"
 
-enum { RECORD_DELIMITER_BYTES = 64 };
+enum {
+    RECORD_DELIMITER_BYTES = 64,
+    RECORD_TOPIC_BYTES = 256, /* a topic's name has at most 249 */
+};
 
 struct record_writer {
     struct out *out;
@@ -21,6 +24,9 @@ struct record_writer {
     char delimiter[RECORD_DELIMITER_BYTES];
     size_t delimiter_len;
     bool many_topics;
+    /* the beginning of an event in JSON, made for this topic */
+    char head_topic[RECORD_TOPIC_BYTES], head[RECORD_TOPIC_BYTES * 6 + 32];
+    size_t head_len;
     /* the last time written: many events share one */
     int64_t time_ms;
     char time_text[32];

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks a history against what the broker promises: shared by all tests that break something.
 
-A test notes what it sent and what was acknowledged, breaks something (kill, power cut, disk error), starts the broker again,
-reads everything back, and asks for the violations:
+A test notes what it sent and what was acknowledged, breaks something (kill, power cut, disk error), starts the broker
+again, reads everything back, and asks for the violations:
 
     history = History()
     history.sent("orders", 0, b"event 1", producer="a")     # before sending; the order of calls is the producer's order
@@ -11,8 +11,8 @@ reads everything back, and asks for the violations:
     ...
     violations = history.check(first_reading, second_reading)
 
-A reading is a list of Record, in the order in which the broker gave them. `second_reading` is read after one more restart.
-The same history is used across many crashes: what was read once must be there, unchanged, ever after.
+A reading is a list of Record, in the order in which the broker gave them. `second_reading` is read after one more
+restart. The same history is used across many crashes: what was read once must be there, unchanged, ever after.
 
 Rules (the names in the violations):
     lost         an acknowledged event is not there, or was there at an earlier reading (delivered) and is gone
@@ -251,8 +251,8 @@ def load(path):
 
 
 def main(argv):
-    """History lines: {"kind": "sent"|"acked"|"trimmed", "topic", "partition", "offset", "payload", "producer", "group"};
-    reading lines: {"topic", "partition", "offset", "payload"}. Exit code 1 with violations on stdout."""
+    """History lines: {"kind": "sent"|"acked"|"trimmed", "topic", "partition", "offset", "payload", "producer",
+    "group"}; reading lines: {"topic", "partition", "offset", "payload"}. Exit code 1 with violations on stdout."""
     if len(argv) not in (3, 4):
         print(__doc__.rsplit("\n", 2)[0], file=sys.stderr)
         return 2

@@ -48,7 +48,8 @@ class Rules(unittest.TestCase):
         self.assertEqual(self.rules(self.good + [rec(0, b"e3", partition=1)]), ["never-sent"])
 
     def test_changed_bytes(self):
-        self.assertEqual(self.rules([rec(0, b"e0"), rec(1, b"x1"), rec(2, b"e2")]), ["lost", "never-sent", "two-contents"])
+        self.assertEqual(self.rules([rec(0, b"e0"), rec(1, b"x1"), rec(2, b"e2")]),
+                         ["lost", "never-sent", "two-contents"])
 
     def test_duplicate(self):
         twice = self.good + [rec(3, b"e2")]

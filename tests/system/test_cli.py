@@ -637,7 +637,8 @@ class Broken(CliTest):
         done = self.broker.run("verify", self.broker.data, "-o", "json")
         json.loads(done.stdout)
         self.broker.start()
-        self.assertNotEqual(self.broker.run("verify", os.path.join(self.broker.work, "nothing"), check=False).returncode, 0)
+        nothing = os.path.join(self.broker.work, "nothing")
+        self.assertNotEqual(self.broker.run("verify", nothing, check=False).returncode, 0)
 
 
 if __name__ == "__main__":
