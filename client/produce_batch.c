@@ -107,11 +107,6 @@ struct pbatch *pbatch_take(struct runnel_producer *p, struct part *part, uint64_
         limit = p->batch_limit;
     }
     struct pbatch *b = buffer_take(p, tier, size);
-    /* Room for a small one may be left where there is none for the usual size. */
-    while (!b && tier != BUFFER_SINGLE && tier > BUFFER_SMALL && p->tier_bytes[tier - 1] >= need) {
-        tier--;
-        b = buffer_take(p, tier, p->tier_bytes[tier]);
-    }
     if (!b)
         return NULL;
     size = b->size;
@@ -150,12 +145,16 @@ bool pbatch_add(struct pbatch *b, int64_t timestamp_ms, const struct runnel_even
     return true;
 }
 
+bool pbatch_may_grow(const struct pbatch *b)
+{
+    const struct runnel_producer *p = b->part->producer;
+    return b->tier < BUFFER_FULL && p->tier_bytes[b->tier + 1] > b->size;
+}
+
 struct pbatch *pbatch_grow(struct pbatch *b)
 {
     struct part *part = b->part;
     struct runnel_producer *p = part->producer;
-    if (b->tier >= BUFFER_FULL || p->tier_bytes[b->tier + 1] <= b->size)
-        return NULL;
     struct pbatch *n = buffer_take(p, b->tier + 1, p->tier_bytes[b->tier + 1]);
     if (!n)
         return NULL;
@@ -170,9 +169,20 @@ struct pbatch *pbatch_grow(struct pbatch *b)
     if (p->wait_batch == b)
         p->wait_batch = n;
     part->open = n;
-    part->tier_hint = n->tier;
     pbatch_release(b);
     return n;
+}
+
+enum buffer_tier pbatch_tier(const struct pbatch *b)
+{
+    const struct runnel_producer *p = b->part->producer;
+    uint32_t bytes = (uint32_t)sizeof(*b) + PRODUCE_PREFIX + pbatch_bytes(b);
+    if (p->on_delivery)
+        bytes += (uint32_t)b->builder.count * (uint32_t)sizeof(void *);
+    enum buffer_tier tier = BUFFER_SMALL;
+    while (tier < BUFFER_FULL && p->tier_bytes[tier] < bytes)
+        tier++;
+    return tier;
 }
 
 uint32_t pbatch_bytes(const struct pbatch *b)

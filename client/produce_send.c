@@ -53,7 +53,7 @@ void part_place(struct part *part)
     enum part_place want = PLACE_NONE;
     if (part->drain && TAILQ_EMPTY(&part->flight))
         part_drained(part);
-    if (part->drain)
+    if (part->drain || (p->idempotent && part->flight_count >= WIRE_PRODUCER_WINDOW))
         want = PLACE_NONE;
     else if (part->retry_at_ms)
         want = PLACE_PAUSED;
@@ -75,10 +75,16 @@ void part_seal(struct part *part)
 {
     struct pbatch *b = part->open;
     b->serial = part->serial++;
-    part->tier_hint = pbatch_bytes(b) < 2048 ? BUFFER_SMALL : b->tier > BUFFER_FULL ? BUFFER_FULL : b->tier;
+    part->tier_hint = (uint8_t)pbatch_tier(b);
     part->open = NULL;
     TAILQ_INSERT_TAIL(&part->queue, b, link);
     part_place(part);
+    /* Its checksum costs less while its bytes are in the cache. Numbers are given in order, though: not while
+     * one before it has none. */
+    const struct pbatch *before = TAILQ_PREV(b, pbatch_list, link);
+    if (part->producer->state == PRODUCER_READY && !part->drain && (!before || before->bytes) &&
+        (!before || before->numbered || !part->producer->idempotent))
+        pbatch_finish(b);
 }
 
 /* Back to its place in the order. */
@@ -113,6 +119,7 @@ static void flight_leave(struct pbatch *b)
 {
     struct runnel_producer *p = b->part->producer;
     TAILQ_REMOVE(&b->part->flight, b, link);
+    b->part->flight_count--;
     p->in_flight--;
     p->flight_bytes -= b->out.len;
     if (p->options.acks != WIRE_ACKS_NONE)
@@ -347,6 +354,7 @@ static bool batch_dispatch(struct pbatch *b)
     b->out.len = PRODUCE_PREFIX + b->bytes;
     TAILQ_REMOVE(&part->queue, b, link);
     TAILQ_INSERT_TAIL(&part->flight, b, link);
+    part->flight_count++;
     p->in_flight++;
     p->flight_bytes += b->out.len;
     transport_queue(&p->client->transport, &b->out);
@@ -364,8 +372,7 @@ bool produce_eager(const struct runnel_producer *p, const struct part *part)
 {
     if (p->options.linger_us && !p->flushing && now_us() < part->open->opened_us + p->options.linger_us)
         return false;
-    return p->in_flight == 0 || (p->in_flight < p->options.in_flight / 2 &&
-                                 p->flight_bytes + pbatch_bytes(part->open) <= EAGER_BYTES);
+    return p->in_flight == 0 || p->starved || p->flight_bytes + pbatch_bytes(part->open) <= EAGER_BYTES;
 }
 
 static void unpause(struct runnel_producer *p, int64_t now_ms)
@@ -384,6 +391,8 @@ void produce_send(struct runnel_producer *p, int64_t now_ms)
 {
     if (!TAILQ_EMPTY(&p->paused))
         unpause(p, now_ms);
+    if (p->in_use < (uint64_t)p->options.buffer_bytes / 2)
+        p->starved = false;
     while (p->state == PRODUCER_READY && p->in_flight < p->options.in_flight) {
         struct part *part = TAILQ_FIRST(&p->ready);
         if (!part) {

@@ -192,6 +192,7 @@ void producer_broken(struct runnel_producer *p)
         struct pbatch *b = TAILQ_LAST(&part->flight, pbatch_list);
         for (; b; b = TAILQ_LAST(&part->flight, pbatch_list)) {
             TAILQ_REMOVE(&part->flight, b, link);
+            part->flight_count--;
             p->in_flight--;
             p->flight_bytes -= b->out.len;
             TAILQ_INSERT_HEAD(&part->queue, b, link);
@@ -369,6 +370,7 @@ static void producer_abandon(struct runnel_producer *p)
                 TAILQ_REMOVE(&c->transport.out, &b->out, link);
             request_cancel(c, &b->request);
             TAILQ_REMOVE(&part->flight, b, link);
+            part->flight_count--;
             p->in_flight--;
             p->flight_bytes -= b->out.len;
             if (p->options.acks != WIRE_ACKS_NONE)
@@ -455,18 +457,11 @@ static int headers_encode(struct runnel_producer *p, const struct runnel_event *
     return 0;
 }
 
-static struct pbatch *open_batch(struct runnel_producer *p, struct part *part, uint64_t record)
+static bool open_batch(struct runnel_producer *p, struct part *part, uint64_t record)
 {
-    struct pbatch *b = part->open ? NULL : pbatch_take(p, part, record);
-    if (part->open)
-        return part->open;
-    if (!b) {
-        /* Answers may be waiting to be read; without callbacks they free buffers at once. */
-        client_io(p->client);
-        b = pbatch_take(p, part, record);
-    }
+    struct pbatch *b = pbatch_take(p, part, record);
     if (!b)
-        return NULL;
+        return false;
     if (p->options.linger_us) {
         struct timespec ts;
         clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -474,7 +469,15 @@ static struct pbatch *open_batch(struct runnel_producer *p, struct part *part, u
     }
     part->open = b;
     part_place(part);
-    return b;
+    return true;
+}
+
+static void close_empty(struct part *part)
+{
+    struct pbatch *b = part->open;
+    part->open = NULL;
+    part_place(part);
+    pbatch_release(b);
 }
 
 static uint64_t record_max(struct runnel_producer *p, const struct runnel_event *e)
@@ -483,26 +486,33 @@ static uint64_t record_max(struct runnel_producer *p, const struct runnel_event 
     return record_bytes_max(key, value, p->headers, (uint32_t)e->header_count);
 }
 
-/* Into the open batch, a larger buffer for it, or a new one. */
+/* Into the open batch, into a larger buffer for it, or into a new one. NULL: no room (or the producer has
+ * failed, or the event is too large for any batch). */
 static struct pbatch *event_add(struct runnel_producer *p, struct part *part, const struct runnel_event *e,
                                 int64_t timestamp_ms, void *opaque)
 {
-    struct pbatch *b = part->open;
-    while (b) {
-        if (pbatch_add(b, timestamp_ms, e, p->headers, opaque))
+    for (int attempts = 0; p->state != PRODUCER_FAILED;) {
+        struct pbatch *b = part->open;
+        if (b && pbatch_add(b, timestamp_ms, e, p->headers, opaque))
             return b;
-        b = pbatch_grow(b);
-    }
-    if (part->open) {
-        part_seal(part);
-        client_io(p->client);
-        if (p->state == PRODUCER_FAILED)
+        if (b && !pbatch_may_grow(b)) {
+            if (b->builder.count == 0) {
+                close_empty(part);
+                return NULL;
+            }
+            part_seal(part);
+            client_io(p->client);
+            part = choose_part(p, e); /* without a key: the next one */
+            continue;
+        }
+        if (b ? pbatch_grow(b) != NULL : open_batch(p, part, record_max(p, e)))
+            continue;
+        /* Answers may be waiting to be read; without callbacks they free buffers at once. */
+        if (attempts++)
             return NULL;
-        part = choose_part(p, e); /* without a key: the next one */
+        p->starved = true;
+        client_io(p->client);
     }
-    b = open_batch(p, part, record_max(p, e));
-    if (b && p->state != PRODUCER_FAILED && pbatch_add(b, timestamp_ms, e, p->headers, opaque))
-        return b;
     return NULL;
 }
 

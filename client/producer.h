@@ -64,7 +64,7 @@ TAILQ_HEAD(pbatch_list, pbatch);
 
 /* The list of the producer that a partition stands in. */
 enum part_place {
-    PLACE_NONE,   /* nothing to send, or draining */
+    PLACE_NONE,   /* nothing to send, draining, or WIRE_PRODUCER_WINDOW batches in flight */
     PLACE_OPEN,   /* only the batch being filled */
     PLACE_READY,  /* batches to send */
     PLACE_PAUSED, /* until retry_at_ms */
@@ -77,6 +77,7 @@ struct part {
     uint32_t index;
     struct pbatch *open;
     struct pbatch_list queue, flight;
+    uint32_t flight_count;
     uint64_t serial;
     int32_t next_sequence;
     int32_t renumber;         /* while draining: the sequence to go on with; -1: as numbered */
@@ -128,6 +129,7 @@ struct runnel_producer {
     struct pbatch_list idle[BUFFER_TIERS];
     uint32_t tier_bytes[BUFFER_TIERS];
     uint64_t allocated, in_use;
+    bool starved; /* an event found no room: open batches go out without waiting for more */
     struct packer packer;
     struct header headers[HEADERS_MAX];
 
@@ -150,8 +152,11 @@ void pbatch_release(struct pbatch *b);
 /* Adds an event: false when it does not fit. */
 bool pbatch_add(struct pbatch *b, int64_t timestamp_ms, const struct runnel_event *e,
                 const struct header *headers, void *opaque);
-/* The same batch in a larger buffer, or NULL. */
+/* The same batch in a larger buffer, if there is a larger kind; NULL: none is free. */
+bool pbatch_may_grow(const struct pbatch *b);
 struct pbatch *pbatch_grow(struct pbatch *b);
+/* The smallest kind of buffer that would have done. */
+enum buffer_tier pbatch_tier(const struct pbatch *b);
 /* Numbers, compresses and completes it as far as that has not been done. */
 void pbatch_finish(struct pbatch *b);
 /* Bytes so far. */

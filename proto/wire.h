@@ -28,6 +28,9 @@ enum {
     WIRE_MAGIC = 0x4c4e4e52, /* "RNNL" */
     WIRE_HEADER = 12,
     WIRE_CONFIGS_MAX = 64, /* settings in one request */
+    /* Batches that an idempotent producer may have unanswered in one partition: as many the broker remembers,
+     * so that each of them, repeated on a new connection, is answered with its first offset. */
+    WIRE_PRODUCER_WINDOW = 8,
 };
 
 enum wire_flags {

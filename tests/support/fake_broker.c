@@ -165,9 +165,14 @@ static void log_append(struct fake_broker *f, struct log *l, const void *batch, 
 
 static const struct stored *log_find(const struct log *l, const struct batch *b)
 {
-    for (size_t i = l->count; i-- > l->first;)
-        if (l->items[i].producer == b->producer_id && l->items[i].sequence == b->base_sequence)
+    uint32_t seen = 0;
+    for (size_t i = l->count; i-- > l->first && seen < WIRE_PRODUCER_WINDOW;) {
+        if (l->items[i].producer != b->producer_id)
+            continue;
+        if (l->items[i].sequence == b->base_sequence)
             return &l->items[i];
+        seen++;
+    }
     return NULL;
 }
 
