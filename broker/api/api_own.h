@@ -65,7 +65,7 @@ struct ack {
 struct ack_block {
     struct ack_block *next;
     uint32_t room, filled, taken;
-    uint8_t data[];
+    _Alignas(8) uint8_t data[]; /* struct ack, its reply padded to 8, the next one... */
 };
 
 struct produce_item {
