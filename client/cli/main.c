@@ -86,7 +86,7 @@ static int main_without_command(struct cli *cli, const char *what, const char *f
 
 int main(int argc, char **argv)
 {
-    struct cli cli = { 0 };
+    static struct cli cli; /* one command, one process: what it holds goes with the process */
     char what[ARGS_ERROR_BYTES] = "no command", fix[ARGS_ERROR_BYTES] = "see `runnel help`";
 
     signal(SIGPIPE, SIG_IGN); /* out.c sees EPIPE */
