@@ -142,9 +142,9 @@ void conn_lend(struct conn *c, const uint8_t *data, uint32_t bytes, void *pin)
     conn_out_added(c, bytes);
 }
 
-/* A connection may take up a share of what is still free, so that those who do not read can never use up all of
- * it between them: whoever reads finds something left. (A. K. Choudhury, E. L. Hahne, "Dynamic Queue Length
- * Thresholds for Shared-Memory Packet Switches", 1998.) */
+/* A connection may take up a share of what is still free, so that those who do not read can never use up all
+ * of it between them: whoever reads finds something left. (A. K. Choudhury, E. L. Hahne, "Dynamic Queue
+ * Length Thresholds for Shared-Memory Packet Switches", 1998.) */
 bool conn_out_room(const struct conn *c)
 {
     const struct net *net = c->net;

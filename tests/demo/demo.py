@@ -308,7 +308,7 @@ def act_compare(cli, lines, acked, live):
             len(lines), len(acked), len(stored)))
     say("checked     %6d acknowledged, 0 lost, 0 twice, 0 changed: same offsets, same bytes" % len(acked))
     if {(e["partition"], e["offset"]): e["payload"] for e in seen} != where or len(seen) != len(stored):
-        raise Failure("the live subscriber saw %d events, and not those that are stored (%d)" % (len(seen), len(stored)))
+        raise Failure("the live subscriber saw %d events, not the %d that are stored" % (len(seen), len(stored)))
     say("followed    %6d events live, straight through the kill: each once, none missing" % len(seen))
 
 

@@ -150,7 +150,8 @@ class Framing(Protocol):
         self.assert_closed(c)
 
     def test_other_protocols(self):
-        for text in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"*1\r\n$4\r\nPING\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
+        for text in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"*1\r\n$4\r\nPING\r\n",
+                     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
                      b"\x00\x00\x00\x17\x00\x12\x00\x02\x00\x00\x00\x01\x00\x04test\x00\x00\x00"):
             c = self.raw()
             c.send_raw(text)
@@ -282,7 +283,8 @@ class Requests(Protocol):
     def test_dropped_in_the_middle_of_a_batch(self):
         c = self.client()
         t = c.open_topic("halves", create=True)
-        whole = frame(wire.PRODUCE, 9, wire.produce_body(2, [(t.handle, 0, wire.encode_batch([Record(value=b"h" * 5000)]))]))
+        batch = wire.encode_batch([Record(value=b"h" * 5000)])
+        whole = frame(wire.PRODUCE, 9, wire.produce_body(2, [(t.handle, 0, batch)]))
         for cut in (5, 12, 20, 60, 100, 3000, len(whole) - 1):
             d = self.client()
             d.open_topic("halves")
