@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/crc32c.h"
+
 static void flush_write_done(struct io_op *op, int32_t res, uint32_t flags);
 
 /* How many writes may be in flight: by how much of the memory waits for them. */
@@ -149,8 +151,7 @@ static uint32_t flush_prepare(struct chunk *c)
     CHECK(e->bytes > 0 && c->write_from + whole <= c->room);
     if (whole > e->bytes)
         memset(c->data + c->used, 0, whole - e->bytes);
-    e->checksum = log_extent_checksum(partition_log_id(c->partition), c->segment->log.base_offset,
-                                      e->position, c->data + c->write_from, e->bytes);
+    e->checksum = crc32c(c->sum, c->data + c->summed, c->write_from + e->bytes - c->summed);
     return whole;
 }
 

@@ -136,6 +136,9 @@ struct chunk {
     int64_t block_max_timestamp_ms, block_append_ms; /* and the running figures before it */
     bool has_block;
 
+    uint32_t summed; /* the extent's checksum goes so far, */
+    uint32_t sum;    /* and is this: bytes are summed when they come, while the processor's cache has them */
+
     bool closed, last, queued, written;
     struct list link; /* flush queue, a segment's waiting list, or the store's clean list */
     struct log_extent extent;
@@ -295,6 +298,8 @@ struct chunk *tail_chunk(struct partition *p, uint32_t bytes);
 /* Accounts a batch of `bytes`, offsets `base` to `end`, put at the open chunk's end. The partition's running
  * figures are still those before it. */
 void tail_appended(struct chunk *c, uint32_t bytes, uint64_t base, uint64_t end, uint64_t journal_file);
+/* Brings the checksum up to the last whole block; the bytes there are final. */
+void tail_sum(struct chunk *c);
 /* No more appends to the last chunk. `last`: its segment gets no more either. */
 void tail_close(struct partition *p, bool last);
 /* A chunk was written (chunk_dirty moved past it): it is cache from now on. */

@@ -295,6 +295,7 @@ void partition_append(struct partition *p, const struct batch *batch, struct app
         batch_set_append_time(at, now);
     batch_set_base_offset(at, (int64_t)out->base_offset);
     batch_set_leader_epoch(at, (int32_t)store->leader_epoch);
+    tail_sum(partition_chunk(p, p->chunk_end - 1));
 
     uint8_t *body =
         journal_add(store->journal, JOURNAL_BATCHES, (uint32_t)sizeof(struct journal_batches) + batch->bytes);

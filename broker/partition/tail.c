@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "proto/crc32c.h"
+
 /* The size at which a chunk is full: a fair share of the budget, within bounds. */
 static uint32_t tail_room_max(const struct store *store)
 {
@@ -94,6 +96,9 @@ static struct chunk *tail_start(struct partition *p, uint32_t bytes)
     /* After recovery some blocks of the first batch may be on disk: they are never written again. */
     if (segment->log.bytes > position)
         c->write_from = (uint32_t)(segment->log.bytes - position);
+    c->summed = c->write_from;
+    c->sum =
+        log_extent_checksum(partition_log_id(p), segment->log.base_offset, position + c->write_from, "", 0);
     if (p->chunk_end - p->chunk_first == p->chunk_room)
         tail_grow_table(p);
     if (p->chunk_dirty == p->chunk_end) {
@@ -167,6 +172,15 @@ void tail_appended(struct chunk *c, uint32_t bytes, uint64_t base, uint64_t end,
         c->journal_file = journal_file;
     c->used = after;
     c->end_offset = end;
+}
+
+void tail_sum(struct chunk *c)
+{
+    uint32_t to = block_floor(c->used);
+    if (to <= c->summed)
+        return;
+    c->sum = crc32c(c->sum, c->data + c->summed, to - c->summed);
+    c->summed = to;
 }
 
 /* What its one write will be, and that write's index entry. */
