@@ -2,6 +2,7 @@
 #include "client/cli/args.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/cli/cli.h"
@@ -285,6 +286,13 @@ static int args_check_operands(struct args_scan *s)
         }
     }
     return 0;
+}
+
+void args_free(struct args *args)
+{
+    free(args->given);
+    free(args->operands);
+    *args = (struct args){ 0 };
 }
 
 int args_parse(struct args *args, int argc, char **argv, char *what, char *fix)

@@ -68,6 +68,7 @@ extern const struct command *const args_commands[];
 
 /* 0, or -1 with `what: how to fix` in the two texts. */
 int args_parse(struct args *args, int argc, char **argv, char *what, char *fix);
+void args_free(struct args *args);
 /* The value given last; NULL: not given. A flag's value is "". */
 const char *args_value(const struct args *args, int id);
 static inline bool args_flag(const struct args *args, int id)

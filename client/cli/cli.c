@@ -44,6 +44,20 @@ void *cli_copy(const void *at, size_t n)
     return memory;
 }
 
+char *cli_keep(const char *text)
+{
+    static struct kept {
+        struct kept *next;
+        char text[];
+    } * all; /* only so that a leak checker sees them */
+    const size_t len = strlen(text) + 1;
+    struct kept *kept = cli_realloc(NULL, sizeof(*kept) + len);
+
+    kept->next = all;
+    all = kept;
+    return memcpy(kept->text, text, len);
+}
+
 static int64_t clock_ms(clockid_t id)
 {
     struct timespec t;
@@ -150,31 +164,72 @@ static int keep_name(void *ctx, const struct runnel_topic_row *row)
 {
     struct topic_names *topics = ctx;
 
-    topics->names[topics->count++] = cli_copy(row->name, strlen(row->name) + 1);
+    topics->names[topics->count++] = cli_keep(row->name);
     return topics->count == TOPICS_COMPARED_MAX;
+}
+
+/* The broker's sentences often end in what to do: cuts that off `text` and gives it; NULL: there is none. The
+ * general fix says "see the text" where only the sentence knows. */
+static char *fix_in_text(char *text, const char *general)
+{
+    char *colon = NULL, *tail = strstr(text, "; did you mean");
+
+    for (char *at = strstr(text, ": "); at; at = strstr(at + 2, ": "))
+        colon = at;
+    if (!tail && colon &&
+        (!strncmp(general, "see the text", 12) || !strcmp(colon + 2, general) ||
+         !strncmp(colon + 2, "did you mean", 12)))
+        tail = colon;
+    if (!tail && !strncmp(general, "see the text", 12))
+        tail = strstr(text, "; ");
+    if (!tail)
+        return NULL;
+    *tail = '\0';
+    return tail + 2;
+}
+
+/* The name of a topic that is there and much like this one; NULL: none. Stays allocated: the command is about
+ * to end. */
+static const char *nearest_topic(struct cli *cli, const char *topic)
+{
+    struct topic_names *topics = cli_alloc(sizeof(*topics));
+    const char *nearest = NULL;
+
+    if (runnel_topic_list(cli->client, NULL, 0, keep_name, topics) >= 0)
+        nearest = args_nearest(topic, topics->names, topics->count);
+    free(topics);
+    return nearest;
+}
+
+const char *cli_topic(const char *topic)
+{
+    static char where[320];
+
+    snprintf(where, sizeof(where), "topic %s", topic);
+    return where;
 }
 
 int cli_fail_client(struct cli *cli, const char *topic)
 {
     struct runnel_error error = *runnel_last_error(cli->client);
-    struct topic_names *topics = NULL;
-    const char *nearest = NULL;
-    char where[320], fix[640];
+    const char *fix = runnel_error_fix(error.code), *nearest = NULL;
+    char where[400], meant[320];
+    char *own;
 
     if (!error.text[0])
         snprintf(error.text, sizeof(error.text), "%s", runnel_error_text(error.code));
     one_line(error.text);
-    snprintf(where, sizeof(where), "%s%s%s", topic ? "topic " : "", topic ? topic : "", topic ? ", " : "");
-    snprintf(where + strlen(where), sizeof(where) - strlen(where), "%s", runnel_error_name(error.code));
-    snprintf(fix, sizeof(fix), "%s", runnel_error_fix(error.code));
-    if (error.code == RUNNEL_E_TOPIC_NOT_FOUND && topic) {
-        topics = cli_alloc(sizeof(*topics));
-        (void)runnel_topic_list(cli->client, NULL, 0, keep_name, topics);
-        nearest = args_nearest(topic, topics->names, topics->count);
+    own = fix_in_text(error.text, fix);
+    if (own)
+        fix = own;
+    if (error.code == RUNNEL_E_TOPIC_NOT_FOUND && topic)
+        nearest = nearest_topic(cli, topic);
+    if (nearest) {
+        snprintf(meant, sizeof(meant), "did you mean '%s'?", nearest);
+        fix = meant;
     }
-    if (nearest)
-        snprintf(fix, sizeof(fix), "did you mean '%s'?", nearest);
-    free(topics);
+    snprintf(where, sizeof(where), "%s%s%s", topic ? cli_topic(topic) : "", topic ? ", " : "",
+             runnel_error_name(error.code));
     return cli_fail(cli_exit_of(error.code), where, fix, "%s", error.text);
 }
 

@@ -93,6 +93,8 @@ struct cli {
 void *cli_alloc(size_t n);
 void *cli_realloc(void *at, size_t n);
 void *cli_copy(const void *at, size_t n);
+/* A copy of a text that stays until the command ends. */
+char *cli_keep(const char *text);
 
 /* ---- time ---- */
 int64_t cli_now_ms(void);
@@ -110,6 +112,8 @@ void cli_name_command(const char *words);
 /* The client's last error; `topic` NULL: none is concerned. An unknown topic is compared with those that
  * exist. */
 int cli_fail_client(struct cli *cli, const char *topic);
+/* "topic NAME", for `where`; lent until the next call. */
+const char *cli_topic(const char *topic);
 /* The exit code that stands for an error of library or broker (positive or negative). */
 int cli_exit_of(int error);
 /* "note: ...", unless quiet. */

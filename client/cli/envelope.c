@@ -94,7 +94,7 @@ static int given_headers(struct cli *cli, struct envelope *e)
             return cli_usage("write -H name=value", "'%s' is not a header", text);
         if (e->count == ENVELOPE_HEADERS_MAX - 8)
             return cli_usage("use fewer", "too many headers");
-        name = cli_copy(text, strlen(text) + 1); /* lives as long as the command */
+        name = cli_keep(text);
         name[equals - text] = '\0';
         e->headers[e->count++] = (struct runnel_header){ name, equals + 1, strlen(equals + 1) };
     }

@@ -86,12 +86,17 @@ static int main_without_command(struct cli *cli, const char *what, const char *f
 
 int main(int argc, char **argv)
 {
-    static struct cli cli; /* one command, one process: what it holds goes with the process */
+    static struct cli cli; /* outlives main: what exit() finds in it is no leak */
     char what[ARGS_ERROR_BYTES] = "no command", fix[ARGS_ERROR_BYTES] = "see `runnel help`";
+    bool parsed;
+    int rc;
 
     signal(SIGPIPE, SIG_IGN); /* out.c sees EPIPE */
     cli_interrupt_hard();
-    const bool parsed = args_parse(&cli.args, argc, argv, what, fix) == 0;
+    parsed = args_parse(&cli.args, argc, argv, what, fix) == 0;
     main_name(&cli.args);
-    return parsed && cli.args.command ? main_run(&cli) : main_without_command(&cli, what, fix);
+    rc = parsed && cli.args.command ? main_run(&cli) : main_without_command(&cli, what, fix);
+    args_free(&cli.args);
+    out_free(&cli.out);
+    return rc;
 }

@@ -51,6 +51,7 @@ static int health_run(struct cli *cli)
     }
     out_rows_begin(out, "checks", health_columns, 3);
     status = runnel_health(cli->client, health_row, out);
+    out->failed = status < 0;
     out_rows_end(out);
     if (out_is_json(out)) {
         out_json_text(out, "status", status < 0 ? "unknown" : health_word(status));
@@ -58,6 +59,7 @@ static int health_run(struct cli *cli)
     }
     if (status < 0)
         return cli_fail_client(cli, NULL);
+    out_flush(out);
     if (!out_is_json(out))
         cli_note(cli, "%s: runneld %s answers in %lld us", health_word(status),
                  runnel_broker_version(cli->client), (long long)round_trip_us);

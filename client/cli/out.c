@@ -24,6 +24,13 @@ void out_init(struct out *out, enum out_format format, bool header)
     (void)fcntl(STDOUT_FILENO, F_SETPIPE_SZ, OUT_BUFFER_BYTES);
 }
 
+void out_free(struct out *out)
+{
+    free(out->buffer);
+    free(out->cells);
+    *out = (struct out){ 0 };
+}
+
 static void out_lost(struct out *out)
 {
     const int error = errno;
@@ -118,22 +125,29 @@ static const char *out_heading(const struct out_column *column, char *name, size
 
 void out_rows_begin(struct out *out, const char *name, const struct out_column *columns, size_t count)
 {
-    char heading[HEADING_BYTES];
-
     out->columns = columns;
     out->column_count = count;
     out->column = 0;
     out->rows = 0;
+    out->headed = false;
     out->cells_used = 0;
     if (out->format == OUT_JSON || name) {
         if (out_is_json(out))
             out_json_open(out, name, '[');
     }
+}
+
+/* TSV: before the first row, or at the end of none. */
+static void out_headings(struct out *out)
+{
+    char heading[HEADING_BYTES];
+
+    out->headed = true;
     if (out->format != OUT_TSV || !out->header)
         return;
-    for (size_t i = 0; i < count; i++) {
-        out_string(out, out_heading(&columns[i], heading, sizeof(heading)));
-        out_string(out, i + 1 < count ? "\t" : "\n");
+    for (size_t i = 0; i < out->column_count; i++) {
+        out_string(out, out_heading(&out->columns[i], heading, sizeof(heading)));
+        out_string(out, i + 1 < out->column_count ? "\t" : "\n");
     }
 }
 
@@ -153,8 +167,10 @@ static void out_cells_keep(struct out *out, const char *text)
 /* Before a cell; true when it is for JSON. */
 static bool out_cell_begin(struct out *out)
 {
-    if (out_is_json(out) && out->column == 0)
+    if (out->column == 0 && out_is_json(out))
         out_json_open(out, NULL, '{');
+    else if (!out->headed)
+        out_headings(out);
     return out_is_json(out);
 }
 
@@ -271,7 +287,9 @@ static void out_table(struct out *out)
 
 void out_rows_end(struct out *out)
 {
-    if (out->format == OUT_TABLE)
+    if (!out->headed && !out->failed)
+        out_headings(out);
+    if (out->format == OUT_TABLE && (out->rows || !out->failed))
         out_table(out);
     else if (out->format == OUT_JSON || out->json_depth)
         out_json_close(out, ']');

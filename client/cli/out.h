@@ -33,6 +33,8 @@ struct out_column {
 struct out {
     enum out_format format;
     bool header, survive;
+    bool headed; /* the line with the columns' names is out */
+    bool failed; /* no rows because of an error: leave the headings out, too */
     bool broken; /* nobody reads any more */
     char *buffer;
     size_t used;
@@ -48,6 +50,7 @@ struct out {
 };
 
 void out_init(struct out *out, enum out_format format, bool header);
+void out_free(struct out *out);
 /* Hands everything to the reader. */
 void out_flush(struct out *out);
 /* Room for `n` bytes; say with out_used() how many were written. */

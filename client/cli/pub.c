@@ -272,27 +272,36 @@ static int pub_drain(struct pub *pub)
     return EXIT_DONE;
 }
 
-static int pub_lines(struct pub *pub, int fd)
+static int pub_pump(struct pub *pub, struct input *in)
 {
     enum input_line want = INPUT_MORE;
     bool readable;
-    struct input in;
 
-    input_init(&in, fd);
-    cli_interrupt_softly(); /* ends the input; what was read is still published */
     while (want != INPUT_END && !cli_interrupted()) {
-        if (!pub_turn(pub, want == INPUT_MORE ? fd : -1, &readable))
+        if (!pub_turn(pub, want == INPUT_MORE ? in->fd : -1, &readable))
             return cli_fail_client(pub->cli, pub->topic);
         if (want == INPUT_MORE && !readable)
             continue;
-        if (want == INPUT_MORE && !input_read(&in)) {
+        if (want == INPUT_MORE && !input_read(in)) {
+            const int error = errno;
             (void)pub_drain(pub);
-            return cli_fail(EXIT_FAILED, NULL, "", "cannot read the input: %s", strerror(errno));
+            return cli_fail(EXIT_FAILED, NULL, "check it", "cannot read the input: %s", strerror(error));
         }
-        want = pub_take_lines(pub, &in);
+        want = pub_take_lines(pub, in);
     }
-    free(in.buffer);
     return pub_drain(pub);
+}
+
+static int pub_lines(struct pub *pub, int fd)
+{
+    struct input in;
+    int rc;
+
+    input_init(&in, fd);
+    cli_interrupt_softly(); /* ends the input; what was read is still published */
+    rc = pub_pump(pub, &in);
+    free(in.buffer);
+    return rc;
 }
 
 static int pub_result(struct pub *pub)
@@ -323,33 +332,40 @@ static int pub_result(struct pub *pub)
 
 /* ---- setting up ---- */
 
-/* The whole of a file, or of standard input. */
+/* Everything that comes, up to what no broker would take; *len is then more than INPUT_LINE_MAX. */
+static char *pub_read_fd(int fd, size_t *len)
+{
+    size_t size = 1 << 16;
+    char *buffer = cli_alloc(size);
+    ssize_t n = 1;
+
+    for (*len = 0; n != 0 && *len <= INPUT_LINE_MAX; *len += n > 0 ? (size_t)n : 0) {
+        if (*len == size)
+            buffer = cli_realloc(buffer, size *= 2);
+        n = read(fd, buffer + *len, size - *len);
+        if (n < 0 && errno != EINTR) {
+            free(buffer);
+            return NULL;
+        }
+    }
+    return buffer;
+}
+
+/* The whole of a file, or (path NULL) of standard input. */
 static int pub_read_all(const char *path, char **out, size_t *len)
 {
     const int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
     const char *name = path ? path : "standard input";
-    size_t size = 1 << 16, used = 0;
-    char *buffer = cli_alloc(size);
-    ssize_t n = fd < 0 ? -1 : 1;
+    const int open_error = errno;
 
-    while (n > 0) {
-        if (used == size)
-            buffer = cli_realloc(buffer, size *= 2);
-        n = read(fd, buffer + used, size - used);
-        if (n < 0 && errno == EINTR)
-            n = 1;
-        else if (n > 0)
-            used += (size_t)n;
-        if (used > INPUT_LINE_MAX)
-            return cli_fail(EXIT_REFUSED, name, "publish it in parts", "a payload of more than 16 MiB");
-    }
-    if (n < 0)
-        return cli_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, name,
+    *out = fd < 0 ? NULL : pub_read_fd(fd, len);
+    if (!*out)
+        return cli_fail(fd < 0 && open_error == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, name,
                         "check the file's name and rights", "cannot read it: %s", strerror(errno));
     if (path)
         close(fd);
-    *out = buffer;
-    *len = used;
+    if (*len > INPUT_LINE_MAX)
+        return cli_fail(EXIT_REFUSED, name, "publish it in parts", "a payload of more than 16 MiB");
     return EXIT_DONE;
 }
 
@@ -369,10 +385,8 @@ static int pub_one(struct pub *pub, const char *payload)
         len = strlen(payload);
         value = cli_copy(payload, len);
     }
-    if (rc)
-        return rc;
-    if (!pub_has_slot(pub) || !pub_event(pub, value, len, cli_now_ms()))
-        rc = cli_fail(EXIT_REFUSED, pub->topic, "publish it in parts",
+    if (!rc && (!pub_has_slot(pub) || !pub_event(pub, value, len, cli_now_ms())))
+        rc = cli_fail(EXIT_REFUSED, cli_topic(pub->topic), "publish it in parts",
                       "the payload does not fit the send buffer");
     free(value);
     return rc ? rc : pub_drain(pub);
@@ -448,7 +462,7 @@ static int pub_open(struct pub *pub)
     if (!pub->producer)
         return cli_fail_client(cli, pub->topic);
     if (pub->event.partition >= runnel_producer_partitions(pub->producer))
-        return cli_fail(EXIT_NOT_FOUND, pub->topic, "see `runnel topic describe`",
+        return cli_fail(EXIT_NOT_FOUND, cli_topic(pub->topic), "see `runnel topic describe`",
                         "no partition %d: the topic has %d", (int)pub->event.partition,
                         (int)runnel_producer_partitions(pub->producer));
     return EXIT_DONE;

@@ -42,7 +42,7 @@ static int range_choose(struct range *range)
         free(chosen);
         if (bad < 0)
             return cli_usage("write -p 0 or -p 0,3,5", "'%s' is no list of partitions", list);
-        return cli_fail(EXIT_NOT_FOUND, range->topic, "see `runnel topic describe`",
+        return cli_fail(EXIT_NOT_FOUND, cli_topic(range->topic), "see `runnel topic describe`",
                         "no partition %lld: the topic has %d", (long long)bad, (int)range->count);
     }
     for (int32_t i = 0; i < range->count; i++)
@@ -101,7 +101,7 @@ static int range_partition(struct range *range, const struct runnel_partition_ro
     if (rc)
         return rc;
     if (only && from->kind == POSITION_OFFSET && (p->from < start || p->from > end))
-        return cli_fail(EXIT_NOT_FOUND, range->topic, "choose one of these, or start or end",
+        return cli_fail(EXIT_NOT_FOUND, cli_topic(range->topic), "choose one of these, or start or end",
                         "no offset %lld: partition %u has %lld to %lld", (long long)p->from, row->partition,
                         start, end - 1);
     p->from = within(p->from, start, end);

@@ -314,7 +314,7 @@ static int read_run(struct cli *cli)
         return rc;
     rc = args_flag(&cli->args, OPT_FOLLOW) ? read_follow(&r, topic, last)
                                            : read_what_is_there(&r, topic, last);
-    record_end(&r.writer);
+    record_end(&r.writer, rc != EXIT_DONE);
     return rc;
 }
 
@@ -339,7 +339,7 @@ static int sub_run(struct cli *cli)
     if (rc)
         return rc;
     rc = follow_topics(&r, &f, from);
-    record_end(&r.writer);
+    record_end(&r.writer, rc != EXIT_DONE);
     return rc;
 }
 

@@ -22,20 +22,30 @@ int record_begin(struct cli *cli, struct record_writer *w, bool many_topics)
         return cli_usage("write \\n, \\t, \\r, \\0, \\\\ or \\xHH", "unknown escape in '%s'", delimiter);
     if (w->raw && args_value(&cli->args, OPT_OUTPUT))
         return cli_usage("choose one", "--raw has no other format");
+    return EXIT_DONE;
+}
+
+/* Before the first event, or at the end of none. */
+static void record_headings(struct record_writer *w)
+{
+    struct out *out = w->out;
+
+    w->headed = true;
     if (w->raw)
-        return EXIT_DONE;
+        return;
     if (out_is_json(out))
         out_items_begin(out);
     else if (out->header && out->format == OUT_TSV)
         out_literal(out, "TOPIC\tPARTITION\tOFFSET\tTIMESTAMP\tKEY\tPAYLOAD\n");
     else if (out->header)
         out_format(out, "%-12s  %-24s  %-12s  %s\n", "POSITION", "TIMESTAMP", "KEY", "PAYLOAD");
-    return EXIT_DONE;
 }
 
-void record_end(struct record_writer *w)
+void record_end(struct record_writer *w, bool failed)
 {
-    if (!w->raw && out_is_json(w->out))
+    if (!w->headed && !failed)
+        record_headings(w);
+    if (w->headed && !w->raw && out_is_json(w->out))
         out_items_end(w->out);
     out_flush(w->out);
 }
@@ -273,6 +283,8 @@ static void record_table(struct record_writer *w, const struct runnel_record *re
 
 void record_write(struct record_writer *w, const struct runnel_record *record)
 {
+    if (!w->headed)
+        record_headings(w);
     if (w->raw) {
         out_bytes(w->out, record->value, record->value_len);
         out_bytes(w->out, w->delimiter, w->delimiter_len);

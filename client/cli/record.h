@@ -20,7 +20,7 @@ enum {
 
 struct record_writer {
     struct out *out;
-    bool raw;
+    bool raw, headed;
     char delimiter[RECORD_DELIMITER_BYTES];
     size_t delimiter_len;
     bool many_topics;
@@ -36,7 +36,8 @@ struct record_writer {
 /* Takes --raw and --delimiter from the command line. 0, or an exit code with the error printed. */
 int record_begin(struct cli *cli, struct record_writer *w, bool many_topics);
 void record_write(struct record_writer *w, const struct runnel_record *record);
-void record_end(struct record_writer *w);
+/* With `failed`, nothing is written when there was no event. */
+void record_end(struct record_writer *w, bool failed);
 
 /* ---- keeping records beyond their loan ---- */
 

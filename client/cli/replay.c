@@ -215,7 +215,7 @@ static int replay_copy(struct replay *r)
     for (int32_t i = 0; i < r->range.count; i++)
         published += r->sums[i].published;
     if (r->error)
-        rc = cli_fail(published ? EXIT_PARTLY : cli_exit_of(r->error), r->to_topic,
+        rc = cli_fail(published ? EXIT_PARTLY : cli_exit_of(r->error), cli_topic(r->to_topic),
                       runnel_error_fix(r->error), "not everything was published: %s", r->error_text);
     if (cli_interrupted())
         cli_note(r->cli, "interrupted: what was published is in the list");

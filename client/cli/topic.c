@@ -29,7 +29,7 @@ static int topic_configs(struct cli *cli, const char *const *pairs, size_t pair_
             return cli_usage("write it as retention.ms=7d", "'%s' is no setting", text);
         if (*count == CONFIGS_MAX)
             return cli_usage("set some of them later", "more than %d settings", CONFIGS_MAX);
-        name = cli_copy(text, strlen(text) + 1); /* lives as long as the command */
+        name = cli_keep(text);
         name[equals - text] = '\0';
         configs[(*count)++] = (struct runnel_config){ name, equals + 1 };
     }
@@ -95,6 +95,7 @@ static int topic_create(struct cli *cli)
         out_cell_number(&cli->out, topic_partitions(cli, name));
         out_cell(&cli->out, rc ? "created" : "exists");
     }
+    cli->out.failed = failure && !done;
     out_rows_end(&cli->out);
     return topic_sum(done, failure);
 }
@@ -156,9 +157,10 @@ static int topic_list(struct cli *cli)
     out_rows_begin(&cli->out, NULL, list_columns, 5);
     if (runnel_topic_list(cli->client, pattern, args_flag(&cli->args, OPT_INTERNAL), list_row, &cli->out) < 0)
         rc = cli_fail_client(cli, NULL);
+    cli->out.failed = rc || (pattern && !cli->out.rows);
     out_rows_end(&cli->out);
     if (!rc && pattern && !cli->out.rows)
-        return cli_fail(EXIT_NOT_FOUND, pattern, "see `runnel topic list`", "no topic matches");
+        return cli_fail(EXIT_NOT_FOUND, cli_topic(pattern), "see `runnel topic list`", "no topic matches");
     return rc;
 }
 
@@ -357,6 +359,7 @@ static int topic_delete(struct cli *cli)
         done += rc == EXIT_DONE;
         failure = rc ? rc : failure;
     }
+    cli->out.failed = failure && !done;
     out_rows_end(&cli->out);
     return topic_sum(done, failure);
 }

@@ -152,6 +152,7 @@ static int topic_offsets(struct cli *cli)
         }
         runnel_topic_free(topic);
     }
+    cli->out.failed = failure && !done;
     out_rows_end(&cli->out);
     return failure && done ? EXIT_PARTLY : failure;
 }

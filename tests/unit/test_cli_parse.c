@@ -427,7 +427,10 @@ Test(input, long_lines)
 
 static char what[ARGS_ERROR_BYTES], fix[ARGS_ERROR_BYTES];
 
-static int parse_words(struct args *args, const char *line)
+static struct args args;
+
+/* Into `args`; what was in it is freed. */
+static int parse_words(const char *line)
 {
     static char copy[512];
     static char *argv[64];
@@ -436,17 +439,16 @@ static int parse_words(struct args *args, const char *line)
     snprintf(copy, sizeof(copy), "runnel %s", line);
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
         argv[argc++] = word;
-    return args_parse(args, argc, argv, what, fix);
+    args_free(&args);
+    return args_parse(&args, argc, argv, what, fix);
 }
 
 Test(args, options_anywhere)
 {
-    struct args args;
     size_t i = 0;
 
     cr_assert_eq(
-        parse_words(&args, "-s tcp://h:1 topic -ojson create a --partitions=12 b -c x=1 --config y=2 -- -c"),
-        0);
+        parse_words("-s tcp://h:1 topic -ojson create a --partitions=12 b -c x=1 --config y=2 -- -c"), 0);
     cr_assert_eq(args.command, &topic_create_command);
     cr_assert_str_eq(args_value(&args, OPT_SERVER), "tcp://h:1");
     cr_assert_str_eq(args_value(&args, OPT_OUTPUT), "json");
@@ -460,14 +462,13 @@ Test(args, options_anywhere)
 
 Test(args, clusters_and_negative_values)
 {
-    struct args args;
 
-    cr_assert_eq(parse_words(&args, "read t -efn5 --from -10 -p0,1"), 0);
+    cr_assert_eq(parse_words("read t -efn5 --from -10 -p0,1"), 0);
     cr_assert(args_flag(&args, OPT_EXIT_AT_END) && args_flag(&args, OPT_FOLLOW));
     cr_assert_str_eq(args_value(&args, OPT_COUNT), "5");
     cr_assert_str_eq(args_value(&args, OPT_FROM), "-10");
     cr_assert_str_eq(args_value(&args, OPT_PARTITION), "0,1");
-    cr_assert_eq(parse_words(&args, "pub t -"), 0);
+    cr_assert_eq(parse_words("pub t -"), 0);
     cr_assert_str_eq(args.operands[1], "-");
 }
 
@@ -490,10 +491,9 @@ Test(args, mistakes)
         { "topic", "'topic' needs a verb", "see `runnel help`" },
         { "", "no command", "see `runnel help`" },
     };
-    struct args args;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        cr_assert_eq(parse_words(&args, cases[i].line), -1, "%s", cases[i].line);
+        cr_assert_eq(parse_words(cases[i].line), -1, "%s", cases[i].line);
         cr_assert_str_eq(what, cases[i].what);
         cr_assert_str_eq(fix, cases[i].fix);
     }
