@@ -136,7 +136,7 @@ static void write_log(struct fixture *f)
         cr_assert_eq(log_segment_sync(f->dir, f->segment.base_offset), 0);
 }
 
-struct fixture *fixture_make(const struct fixture_plan *given, uint32_t indexed)
+struct fixture *fixture_build(const struct fixture_plan *given)
 {
     struct fixture_plan plan = *given;
     plan.batches = plan.batches ? plan.batches : 100;
@@ -147,12 +147,6 @@ struct fixture *fixture_make(const struct fixture_plan *given, uint32_t indexed)
     struct fixture *f = calloc(1, sizeof(*f));
     f->rng = plan.seed * 2654435761u + 12345;
     f->id = (struct log_id){ .topic_id = 77 + plan.seed, .partition = 3 };
-    snprintf(f->root, sizeof(f->root), "/tmp/runnel-test-log.XXXXXX");
-    cr_assert(mkdtemp(f->root));
-    snprintf(f->dir, sizeof(f->dir), "%.400s/topics", f->root);
-    cr_assert_eq(mkdir(f->dir, 0700), 0);
-    snprintf(f->dir, sizeof(f->dir), "%.400s/topics/orders/3", f->root);
-
     uint64_t room = (uint64_t)plan.batches * (plan.value_max * 3 + 4096);
     if (plan.big_every)
         room += (uint64_t)(plan.batches / plan.big_every) * (plan.big_bytes * 4u + 4096);
@@ -164,15 +158,34 @@ struct fixture *fixture_make(const struct fixture_plan *given, uint32_t indexed)
         cut_at_block(f);
     make_extents(f, &plan);
     f->segment.end_offset = f->batch_count ? f->batches[f->batch_count - 1].end : plan.base_offset;
+    return f;
+}
+
+struct fixture *fixture_make(const struct fixture_plan *plan, uint32_t indexed)
+{
+    struct fixture *f = fixture_build(plan);
+    snprintf(f->root, sizeof(f->root), "/tmp/runnel-test-log.XXXXXX");
+    cr_assert(mkdtemp(f->root));
+    snprintf(f->dir, sizeof(f->dir), "%.400s/topics", f->root);
+    cr_assert_eq(mkdir(f->dir, 0700), 0);
+    snprintf(f->dir, sizeof(f->dir), "%.400s/topics/orders/3", f->root);
     write_log(f);
     f->segment.extents = indexed < f->extent_count ? indexed : f->extent_count;
     char why[LOG_WHY_BYTES];
     uint32_t half = f->segment.extents / 2; /* as two checkpoints do */
-    cr_assert_eq(log_index_append(f->dir, f->id, plan.base_offset, 0, f->extents, half, why), 0, "%s", why);
-    cr_assert_eq(log_index_append(f->dir, f->id, plan.base_offset, half, f->extents + half,
-                                  f->segment.extents - half, why),
-                 0, "%s", why);
+    uint64_t base = f->segment.base_offset;
+    cr_assert_eq(log_index_append(f->dir, f->id, base, 0, f->extents, half, why), 0, "%s", why);
+    cr_assert_eq(
+        log_index_append(f->dir, f->id, base, half, f->extents + half, f->segment.extents - half, why), 0,
+        "%s", why);
     return f;
+}
+
+void fixture_forget(struct fixture *f)
+{
+    free(f->bytes);
+    free(f->extents);
+    free(f);
 }
 
 void fixture_free(struct fixture *f)
@@ -186,9 +199,7 @@ void fixture_free(struct fixture *f)
     snprintf(path, sizeof(path), "%s/topics", f->root);
     rmdir(path);
     rmdir(f->root);
-    free(f->bytes);
-    free(f->extents);
-    free(f);
+    fixture_forget(f);
 }
 
 uint32_t fixture_find(const struct fixture *f, uint64_t offset)

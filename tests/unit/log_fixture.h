@@ -44,6 +44,9 @@ struct fixture {
 };
 
 uint32_t fixture_random(struct fixture *f);
+/* The model alone: no files, no directory. */
+struct fixture *fixture_build(const struct fixture_plan *plan);
+void fixture_forget(struct fixture *f);
 /* Makes the segment in a fresh temporary directory; entries of the first `indexed` extents in its index (all:
  * UINT32_MAX). */
 struct fixture *fixture_make(const struct fixture_plan *plan, uint32_t indexed);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "log/log_entry.h"
 #include "log_fixture.h"
 #include "proto/batch.h"
 #include "proto/crc32c.h"
@@ -224,6 +225,80 @@ Test(log_damage, an_unknown_version_is_named)
     close(fd);
     cr_assert_eq(read_all(f, why), -EPROTONOSUPPORT);
     cr_assert(strstr(why, "format version 9"), "%s", why);
+    fixture_free(f);
+}
+
+/* ---- entries that lie under a right checksum ---- */
+
+static void lie(struct fixture *f, uint32_t number, const struct log_extent *extent)
+{
+    char path[LOG_PATH_BYTES];
+    uint8_t raw[LOG_INDEX_ENTRY];
+    fixture_path(f, path, "index");
+    log_entry_encode(raw, f->id, f->segment.base_offset, number, extent);
+    int fd = open(path, O_RDWR);
+    cr_assert_eq(pwrite(fd, raw, sizeof(raw), (off_t)log_entry_position(number)), (ssize_t)sizeof(raw));
+    close(fd);
+}
+
+Test(log_damage, entries_that_contradict_themselves_or_each_other)
+{
+    struct fixture *f = small(39);
+    uint32_t n = 1; /* the second extent: 4,096 bytes at 4,096 */
+    struct log_extent good = f->extents[n], bad[] = { good, good, good, good, good, good, good,
+                                                      good, good, good, good, good, good };
+    bad[0].position += 1;
+    bad[1].position += LOG_BLOCK;
+    bad[2].position = (uint64_t)1 << 63;
+    bad[3].bytes = 0;
+    bad[4].bytes = 1u << 31;
+    bad[5].bytes -= 1;
+    bad[6].bytes *= 1024; /* past the segment's end */
+    bad[7].first_delta = good.bytes + 1;
+    bad[8].first_delta = good.bytes; /* nothing starts here, yet offsets go by */
+    bad[9].first_offset = 0;
+    bad[10].end_offset = UINT64_MAX;
+    bad[11].max_timestamp_ms = 0;
+    bad[12].flags = 1;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char why[LOG_WHY_BYTES];
+        lie(f, n, &bad[i]);
+        cr_assert_eq(read_all(f, why), -EBADMSG, "lie %zu", i);
+        cr_assert(strstr(why, ".index: "), "lie %zu: %s", i, why);
+        struct found found = { 0 };
+        cr_assert(log_verify(f->dir, f->id, &f->segment, note, &found) > 0, "lie %zu", i);
+        lie(f, n, &good);
+    }
+    fixture_free(f);
+}
+
+/* Lies that only the batches can give away: reading may go wrong by no more than an error. */
+Test(log_damage, entries_that_contradict_the_batches)
+{
+    struct fixture *f = small(40);
+    uint32_t n = 2;
+    struct log_extent good = f->extents[n], bad[] = { good, good, good, good };
+    bad[0].first_delta += 1;
+    bad[1].first_offset += 1;
+    bad[2].max_timestamp_ms = f->extents[n - 1].max_timestamp_ms;
+    bad[3].checksum ^= 1;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        lie(f, n, &bad[i]);
+        for (uint64_t offset = f->segment.base_offset; offset < f->segment.end_offset; offset++) {
+            struct log_read read = { 0 };
+            int result = fixture_read(f, &read, offset, LOG_BLOCK);
+            if (result == 0 && read.data)
+                fixture_expect(f, &read);
+            else
+                cr_assert(result == -EBADMSG, "lie %zu: %d", i, result);
+            fixture_read_free(&read);
+        }
+        struct found found = { 0 };
+        bool told = bad[i].max_timestamp_ms == good.max_timestamp_ms ||
+                    good.max_timestamp_ms > bad[i].max_timestamp_ms;
+        cr_assert(!told || log_verify(f->dir, f->id, &f->segment, note, &found) > 0, "lie %zu", i);
+        lie(f, n, &good);
+    }
     fixture_free(f);
 }
 
