@@ -175,8 +175,11 @@ int command_compare(const struct options *o)
     struct compare c = { .options = o };
     c.result = malloc(sizeof(*c.result));
     c.outcomes = calloc(SCENARIOS, sizeof(*c.outcomes));
-    if (!c.result || !c.outcomes)
+    if (!c.result || !c.outcomes) {
+        free(c.result);
+        free(c.outcomes);
         return 1;
+    }
     find_runneld(&c);
     bool all = true;
     for (int i = 0; i < SCENARIOS; i++) {

@@ -50,7 +50,7 @@ struct runnel_link {
     uint16_t refused_code;
     /* producing */
     uint8_t *frame; /* the prepared request */
-    uint32_t frame_bytes, frame_room, batch_bytes, prepared_count;
+    uint32_t frame_bytes, batch_bytes, prepared_count;
     uint32_t *payload_at; /* in the frame, by record */
     uint64_t next_id;
     uint64_t unanswered_bytes, unanswered_max;
@@ -236,44 +236,62 @@ static void put_u64_be(uint8_t *at, uint64_t v)
     memcpy(at, &v, sizeof(v));
 }
 
-/* Prepares the request of `count` events. */
-static bool prepare(struct runnel_link *r, uint32_t count)
+/* Builds a batch of `count` events like those to be sent; its bytes, 0 when it does not fit `room`. */
+static uint32_t build_batch(const struct runnel_link *r, uint32_t count, uint8_t *out, uint32_t room)
 {
-    uint32_t size = r->link.target->size, room = PRODUCE_PREFIX + BATCH_HEADER + count * (size + 40);
-    if (room > r->frame_room) {
-        free(r->frame);
-        free(r->payload_at);
-        r->frame = malloc(room);
-        r->payload_at = malloc(count * sizeof(*r->payload_at));
-        r->frame_room = room;
-    }
-    uint8_t *payload = malloc(size), *batch = malloc(room);
-    if (!r->frame || !r->payload_at || !payload || !batch)
-        return link_fail(&r->link, "no memory for a batch of %u events", count);
+    uint32_t size = r->link.target->size;
+    uint8_t *payload = malloc(size);
+    if (!payload)
+        return 0;
     payload_fill(payload, size);
     struct batch_builder b;
-    batch_build_start(&b, batch, room);
+    batch_build_start(&b, out, room);
     bool ok = true;
     for (uint32_t i = 0; ok && i < count; i++)
         ok = batch_build_add(&b, 0, (struct bytes){ 0 }, (struct bytes){ payload, size }, NULL, 0);
-    r->batch_bytes = ok ? batch_build_finish(&b, -1, -1, -1) : 0;
-    struct writer w = writer_of(r->frame, room);
-    uint8_t *frame = wire_frame_begin(&w);
-    wire_put_produce(&w, (uint8_t)r->link.target->acks, 1);
-    wire_put_produce_batch(&w, 0, 0, (struct bytes){ batch, r->batch_bytes });
-    r->frame_bytes = wire_frame_end(&w, frame, WIRE_OP_PRODUCE, 0, 0);
     free(payload);
-    free(batch);
-    if (!ok || r->frame_bytes != PRODUCE_PREFIX + r->batch_bytes)
-        return link_fail(&r->link, "runnel: a batch of %u events of %u bytes does not fit", count, size);
+    return ok ? batch_build_finish(&b, -1, -1, -1) : 0;
+}
+
+/* Finds where in the prepared request each payload is. */
+static bool find_payloads(struct runnel_link *r, uint32_t count)
+{
     struct batch decoded;
     struct record_iter it;
     struct record record;
     const uint8_t *at = r->frame + PRODUCE_PREFIX;
-    batch_decode(&decoded, at, r->batch_bytes);
+    if (!batch_decode(&decoded, at, r->batch_bytes))
+        return false;
     record_iter_init(&it, &decoded, (struct bytes){ at + BATCH_HEADER, r->batch_bytes - BATCH_HEADER });
-    for (uint32_t i = 0; i < count && record_next(&it, &record) > 0; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        if (record_next(&it, &record) <= 0)
+            return false;
         r->payload_at[i] = (uint32_t)(record.value.at - r->frame);
+    }
+    return true;
+}
+
+/* Prepares the request of `count` events. */
+static bool prepare(struct runnel_link *r, uint32_t count)
+{
+    uint32_t size = r->link.target->size, room = PRODUCE_PREFIX + BATCH_HEADER + count * (size + 40);
+    free(r->frame);
+    free(r->payload_at);
+    r->frame = malloc(room);
+    r->payload_at = calloc(count, sizeof(*r->payload_at));
+    uint8_t *batch = malloc(room);
+    bool ok = r->frame && r->payload_at && batch;
+    r->batch_bytes = ok ? build_batch(r, count, batch, room) : 0;
+    if (r->batch_bytes) {
+        struct writer w = writer_of(r->frame, room);
+        uint8_t *frame = wire_frame_begin(&w);
+        wire_put_produce(&w, (uint8_t)r->link.target->acks, 1);
+        wire_put_produce_batch(&w, 0, 0, (struct bytes){ batch, r->batch_bytes });
+        r->frame_bytes = wire_frame_end(&w, frame, WIRE_OP_PRODUCE, 0, 0);
+    }
+    free(batch);
+    if (!r->batch_bytes || r->frame_bytes != PRODUCE_PREFIX + r->batch_bytes || !find_payloads(r, count))
+        return link_fail(&r->link, "runnel: a batch of %u events of %u bytes does not fit", count, size);
     r->prepared_count = count;
     return true;
 }

@@ -61,7 +61,7 @@ static double number(const char *name, const char *value, double least, double m
     char *end;
     errno = 0;
     double n = strtod(value, &end);
-    if (end == value || errno || (*end && strcmp(end, "k") && strcmp(end, "M")))
+    if (end == value || errno || (*end && strcmp(end, "k") != 0 && strcmp(end, "M") != 0))
         wrong(name, value, "expected a number, possibly with k or M behind it");
     n *= *end == 'k' ? 1e3 : *end == 'M' ? 1e6 : 1;
     if (n < least || n > most) {

@@ -106,8 +106,8 @@ static unsigned long listener_inode(uint16_t port)
         FILE *f = fopen(tables[i], "re");
         char line[512];
         while (f && !found && fgets(line, sizeof(line), f)) {
-            unsigned int local_port, state;
-            unsigned long inode;
+            unsigned int local_port = 0, state = 0;
+            unsigned long inode = 0;
             if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %lu",
                        &local_port, &state, &inode) == 3 &&
                 local_port == port && state == 10)
