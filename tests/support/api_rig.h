@@ -20,7 +20,7 @@
 #include "partition/store.h"
 #include "proto/wire.h"
 
-enum { API_RIG_CONNS = 8, API_RIG_LENT = 4096, API_RIG_OUT = 8 << 20 };
+enum { API_RIG_CONNS = 8, API_RIG_LENT = 4096, API_RIG_OUT = 2 << 20 };
 
 /* One connection. What it was sent is bytes [0, out_bytes) of `out`, lent slices copied in their place. */
 struct api_rig_conn {
