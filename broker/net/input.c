@@ -66,7 +66,8 @@ static bool conn_in_grow(struct conn *c, uint32_t more)
     }
     const uint32_t frame = conn_in_frame_bytes(c);
     if (net->in_spare && net->in_spare_bytes >= need && need >= NET_HOLD_BYTES / 4) {
-        memcpy(net->in_spare, c->in.at, c->in.len);
+        if (c->in.len) /* at is NULL before the first byte, and memcpy may not see that */
+            memcpy(net->in_spare, c->in.at, c->in.len);
         uint8_t *old = c->in.at;
         const uint32_t old_cap = c->in.cap;
         c->in.at = net->in_spare;

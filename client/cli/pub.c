@@ -261,13 +261,20 @@ static bool pub_turn(struct pub *pub, int fd, bool *readable)
     return error == 0;
 }
 
+/* The connection is of no more use. When events failed of it, they have said why, and pub_result() sums up.
+ */
+static int pub_lost(struct pub *pub)
+{
+    return pub->failed ? EXIT_DONE : cli_fail_client(pub->cli, pub->topic);
+}
+
 static int pub_drain(struct pub *pub)
 {
     bool readable;
 
     while (pub->reported < pub->read) {
         if (!pub_turn(pub, -1, &readable))
-            return cli_fail_client(pub->cli, pub->topic);
+            return pub_lost(pub);
     }
     return EXIT_DONE;
 }
@@ -279,7 +286,7 @@ static int pub_pump(struct pub *pub, struct input *in)
 
     while (want != INPUT_END && !cli_interrupted()) {
         if (!pub_turn(pub, want == INPUT_MORE ? in->fd : -1, &readable))
-            return cli_fail_client(pub->cli, pub->topic);
+            return pub_lost(pub);
         if (want == INPUT_MORE && !readable)
             continue;
         if (want == INPUT_MORE && !input_read(in)) {
