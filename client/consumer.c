@@ -90,12 +90,16 @@ bool consumer_push(struct runnel_client *c, const struct wire_header *h, struct 
 {
     struct subscription *s = subscription_find(c, h->request_id);
     struct wire_error e;
-    if (h->op == WIRE_OP_DELIVER)
-        return !s || s->state == SUB_DEAD || consumer_deliver(c, s, body);
-    if (h->op != WIRE_OP_SUB_END || !wire_get_error(body, &e) || e.code == ERR_OK)
+    if (h->op != WIRE_OP_DELIVER &&
+        (h->op != WIRE_OP_SUB_END || !wire_get_error(body, &e) || e.code == ERR_OK))
         return false;
-    if (s && s->state != SUB_DEAD)
-        subscription_ended(s, e.code, e.text);
+    if (!s || s->state == SUB_DEAD)
+        return true; /* sent before the broker knew that it is closed */
+    if (s->state != SUB_LIVE)
+        return false; /* before SUBSCRIBE is answered there is nothing to push */
+    if (h->op == WIRE_OP_DELIVER)
+        return consumer_deliver(c, s, body);
+    subscription_ended(s, e.code, e.text);
     return true;
 }
 
@@ -144,7 +148,7 @@ static bool delivery_enter(struct runnel_consumer *k)
     k->queue_from = (k->queue_from + 1) & (k->queue_size - 1);
     k->queue_count--;
     k->at = k->now.at;
-    k->end = k->at + k->now.len;
+    k->end = k->now.block ? k->at + k->now.len : k->at;
     k->in_delivery = true;
     return true;
 }

@@ -135,7 +135,7 @@ void pbatch_release(struct pbatch *b)
 bool pbatch_add(struct pbatch *b, int64_t timestamp_ms, const struct runnel_event *e,
                 const struct header *headers, void *opaque)
 {
-    struct bytes key = { e->key, (uint32_t)e->key_len }, value = { e->value, (uint32_t)e->value_len };
+    struct bytes key = bytes_from(e->key, e->key_len), value = bytes_from(e->value, e->value_len);
     set_end(b);
     if (b->builder.w.end < b->builder.w.at ||
         !batch_build_add(&b->builder, timestamp_ms, key, value, headers, (uint32_t)e->header_count))

@@ -452,7 +452,7 @@ static int headers_encode(struct runnel_producer *p, const struct runnel_event *
         if (!h->name || h->value_len > INT32_MAX || strlen(h->name) > INT16_MAX)
             return client_error(p->client, ERR_CLIENT_ARGUMENT, "header %zu has no name, or is too long", i);
         p->headers[i].name = bytes_of(h->name);
-        p->headers[i].value = (struct bytes){ h->value, (uint32_t)h->value_len };
+        p->headers[i].value = bytes_from(h->value, h->value_len);
     }
     return 0;
 }
@@ -482,7 +482,7 @@ static void close_empty(struct part *part)
 
 static uint64_t record_max(struct runnel_producer *p, const struct runnel_event *e)
 {
-    struct bytes key = { e->key, (uint32_t)e->key_len }, value = { e->value, (uint32_t)e->value_len };
+    struct bytes key = bytes_from(e->key, e->key_len), value = bytes_from(e->value, e->value_len);
     return record_bytes_max(key, value, p->headers, (uint32_t)e->header_count);
 }
 

@@ -142,6 +142,12 @@ struct runnel_producer {
     char wait_text[192];
 };
 
+/* What has no address has no length. */
+static inline struct bytes bytes_from(const void *at, size_t len)
+{
+    return (struct bytes){ at, at ? (uint32_t)len : 0 };
+}
+
 /* ---- produce_batch.c ---- */
 
 void batches_init(struct runnel_producer *p);

@@ -21,7 +21,7 @@ void requests_init(struct runnel_client *c)
 
 uint32_t request_begin(struct runnel_client *c, struct request *r, uint16_t op, request_done done)
 {
-    if (c->slot_free_count == 0 || c->state == CLIENT_PAUSED)
+    if (r->id || c->slot_free_count == 0 || c->state == CLIENT_PAUSED)
         return 0;
     uint32_t slot = c->slot_free[--c->slot_free_count];
     do

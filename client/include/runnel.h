@@ -5,9 +5,10 @@
  * Thin: no threads, no hidden allocation per event, opaque handles. One client is one connection to the
  * broker; producers, consumers and administration share it. Use it in either of two ways:
  *
- *   blocking          calls with a time-out wait inside (runnel_flush, runnel_next, runnel_produce_wait, the
- * administration calls); an event loop     watch runnel_fd() for runnel_events(), at most for
- * runnel_timeout_ms(), and call runnel_process().
+ *   blocking        calls with a time-out wait inside (runnel_flush, runnel_next, runnel_produce_wait,
+ *                   administration);
+ *   an event loop   watch runnel_fd() for runnel_events(), at most for runnel_timeout_ms(), and call
+ *                   runnel_process().
  *
  * Callbacks run only inside runnel_process() and the blocking calls. A client and what belongs to it is used
  * by one thread at a time. Functions that can fail return 0 (or a count) or a negative RUNNEL_E... code;
@@ -67,14 +68,28 @@ RUNNEL_API const char *runnel_error_fix(int code);
 /* A bag of settings, used for client, producer and consumer alike; each handle takes what concerns it and
  * copies it.
  *
- *   client     client.name; connect.timeout.ms (5000; also the longest outage that connecting again bridges
- * is retry.for.ms); retry.for.ms (120000): how long events wait for the broker to come back before they fail;
- * request.timeout.ms (30000); reconnect.backoff.ms (20), reconnect.backoff.max.ms (1000) producer   acks
- * (durable | memory | none); compression (none | lz4 | zstd); idempotent (true, unless acks is memory or
- * none); batch.bytes (262144): largest batch; buffer.bytes (16777216): events not yet acknowledged, then
- * RUNNEL_E_QUEUE_FULL; in.flight (8): requests unanswered; linger.us (0); create (true): make a missing
- * topic; partitioner (murmur2) consumer   from (end | start | an offset | @ms | -N: N before the end);
- * partitions (all | "0,3,5"); credit.bytes (4194304)
+ *   client
+ *     client.name
+ *     connect.timeout.ms (5000)         of one attempt
+ *     retry.for.ms (120000)             how long events wait for the broker to come back, or to have room,
+ *                                       before they fail; an outage that lasts longer ends the client
+ *     request.timeout.ms (30000)        then the connection is taken for broken
+ *     reconnect.backoff.ms (20), reconnect.backoff.max.ms (1000)
+ *   producer
+ *     acks (durable)                    durable | memory | none
+ *     idempotent (true)                 false when acks is memory or none
+ *     compression (none)                none | lz4 | zstd
+ *     batch.bytes (262144)              largest batch; a larger event is a batch by itself
+ *     buffer.bytes (16777216)           events not yet acknowledged; then RUNNEL_E_QUEUE_FULL
+ *     in.flight (8)                     requests unanswered; idempotent: at most 8 in one partition
+ *     linger.us (0)                     how long a batch waits for more events
+ *     create (true)                     make a missing topic
+ *     partitioner (murmur2)
+ *   consumer
+ *     from (end)                        end | start | an offset | @ms | -N: N before the end
+ *     partitions (all)                  all | "0,3,5"
+ *     credit.bytes (4194304)            received ahead of the reader, all partitions together
+ *     check.crc (true)                  check each batch's checksum
  */
 RUNNEL_API runnel_options *runnel_options_new(void);
 RUNNEL_API void runnel_options_free(runnel_options *options);
@@ -164,7 +179,9 @@ RUNNEL_API int32_t runnel_producer_partitions(const runnel_producer *producer);
  * gets exactly one delivery report, in order within its partition. Batches grow while earlier ones are in
  * flight, so an idle producer sends at once. */
 RUNNEL_API int runnel_produce(runnel_producer *producer, const struct runnel_event *event, void *opaque);
-/* Queues one event and waits for its delivery, which is stored in *out (may be NULL). 0 when acknowledged. */
+/* Queues one event and waits for its delivery, which is stored in *out (may be NULL; its error_text is lent
+ * until the next call) instead of being told to the callback. 0 when acknowledged. -RUNNEL_E_TIMEOUT: still
+ * queued, but nobody will be told what became of it. */
 RUNNEL_API int runnel_produce_wait(runnel_producer *producer, const struct runnel_event *event,
                                    struct runnel_delivery *out, int timeout_ms);
 /* Waits until every event queued has been reported. */
@@ -198,7 +215,8 @@ RUNNEL_API int runnel_record_header(const struct runnel_record *record, size_t i
 RUNNEL_API runnel_consumer *runnel_consumer_new(runnel_client *client, const char *topic,
                                                 const runnel_options *options);
 /* The next event: 1 and *out, 0 when none came within timeout_ms, or a negative code. Order is kept within a
- * partition. */
+ * partition. A partition that ended for good (topic deleted, damaged batch) is told once, the others go on;
+ * when none is left the error is fatal. */
 RUNNEL_API int runnel_next(runnel_consumer *consumer, struct runnel_record *out, int timeout_ms);
 /* Events that can be had without waiting exist: 1, else 0. */
 RUNNEL_API int runnel_ready(const runnel_consumer *consumer);

@@ -289,6 +289,11 @@ Test(client_produce, arguments_are_checked)
     e.partition = 3;
     cr_assert_eq(runnel_produce(x.p, &e, NULL), -34);
     e.partition = -1;
+    e.partition = 0;
+    e.value = NULL; /* nothing has no length */
+    e.value_len = e.key_len = 5;
+    cr_assert_eq(runnel_produce_wait(x.p, &e, NULL, 5000), 0);
+    e.partition = -1;
     e.struct_size = 0;
     cr_assert_eq(runnel_produce(x.p, &e, NULL), -RUNNEL_E_ARGUMENT);
     cr_assert_null(runnel_producer_new(x.c, "not a name", NULL, NULL, NULL));
@@ -297,7 +302,9 @@ Test(client_produce, arguments_are_checked)
     cr_assert_null(runnel_producer_new(x.c, "t", o, NULL, NULL));
     cr_assert_eq(runnel_last_error(x.c)->code, RUNNEL_E_ARGUMENT);
     runnel_options_free(o);
-    end(&x, 3);
+    cr_assert_eq(runnel_close(x.c, 1000), 0);
+    fake_stop(x.f);
+    free(x.l);
 }
 
 Test(client_produce, an_event_larger_than_a_batch_goes_by_itself)
