@@ -220,12 +220,12 @@ def package_log():
     return [line for line in lines if line.strip()][-PACKAGES_MAX:]
 
 
-def source_lines():
+def source_lines(count):
     """The lines of the sources, over and over: `number file:line text`, so that no two are the same."""
     files = [p for room in ("proto", "broker", "client", "bench") for p in sorted((ROOT / room).rglob("*.[ch]"))]
     texts = [b"%s:%d %s" % (str(p.relative_to(ROOT)).encode(), n, line)
              for p in files for n, line in enumerate(p.read_bytes().splitlines(), 1)]
-    return [b"%d %s" % (i, text) for i, text in zip(range(STREAM_EVENTS), itertools.cycle(texts))]
+    return [b"%d %s" % (i, text) for i, text in zip(range(count), itertools.cycle(texts))]
 
 
 # ---- the acts ----
@@ -266,8 +266,8 @@ def compare_whole(who, events, expected):
                 who, len(got[topic]), topic, len(payloads)))
 
 
-def act_kill(broker, cli):
-    lines = source_lines()
+def act_kill(broker, cli, count):
+    lines = source_lines(count)
     cli.fresh_topic(LINES, 3)
     live = Following(cli, "sub", LINES, "--from", "start", "-n", len(lines))
     begun = time.monotonic()
@@ -328,7 +328,9 @@ Stop it with: kill %d""" % (broker.url, broker.process.pid, os.path.relpath(brok
 def main():
     parser = argparse.ArgumentParser(description="Runnel at work on real events.")
     parser.add_argument("--data", type=pathlib.Path, required=True, help="where the demo's data directory goes")
-    data = parser.parse_args().data.resolve() / "demo"
+    parser.add_argument("--events", type=int, default=STREAM_EVENTS, help="how many are under way around the kill")
+    options = parser.parse_args()
+    data = options.data.resolve() / "demo"
     data.mkdir(parents=True, exist_ok=True)
     stop_earlier(data)
     broker, done = Broker(data), False
@@ -338,7 +340,7 @@ def main():
         say("started     runneld in %.0f ms: %s, data in %s" % (ms, broker.url, os.path.relpath(data)))
         cli = Cli(broker)
         act_real_events(cli)
-        act_compare(cli, *act_kill(broker, cli))
+        act_compare(cli, *act_kill(broker, cli, options.events))
         stay = sys.stdout.isatty() and sys.stdin.isatty()
         if stay:
             leave_running(broker)

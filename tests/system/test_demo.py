@@ -13,7 +13,7 @@ DEMO = pathlib.Path(__file__).resolve().parents[1] / "demo" / "demo.py"
 
 
 def demo(data, **env):
-    return subprocess.run([sys.executable, "-B", DEMO, "--data", data], env=dict(os.environ, **env), text=True,
+    return subprocess.run([sys.executable, "-B", DEMO, "--data", data, "--events", "30000"], env=dict(os.environ, **env), text=True,
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=240)
 
 
