@@ -99,9 +99,12 @@ static bool run_start(struct compare *c, const struct contender *who, double *va
     values[0] = s.ready_ms;
     if (who->variant == START_PARTITIONS) {
         uint32_t less = quick ? 10 : 1;
-        ok = fill(c, who, &s, "full", TOPICS_WITH_DATA / less, PARTITIONS_EACH,
-                  10ull * TOPICS_WITH_DATA / less * PARTITIONS_EACH, why) &&
-             fill(c, who, &s, "empty", (TOPICS_MANY - TOPICS_WITH_DATA) / less, PARTITIONS_EACH, 0, why);
+        ok =
+            fill(c, who, &s, "full", TOPICS_WITH_DATA / less, PARTITIONS_EACH,
+                 10ull * TOPICS_WITH_DATA / less * PARTITIONS_EACH, why) &&
+            fill(c, who, &s, "empty", (TOPICS_MANY - TOPICS_WITH_DATA) / less - 1, PARTITIONS_EACH, 0, why) &&
+            /* The broker's limit counts its own catalogue too. */
+            fill(c, who, &s, "rest", 1, PARTITIONS_EACH - 1, 0, why);
     } else {
         uint64_t events =
             who->variant == START_LARGE ? c->options->history_mb * 1000000 / c->options->size : MILLION;
