@@ -247,6 +247,7 @@ uint8_t *checkpoint_encode(struct store *store, const struct journal_point *poin
     write_u64(&w, point->sequence);
     write_u64(&w, point->position);
     write_u32(&w, point->chain);
+    write_u64(&w, store->catalog->partitions[0]->end);
     write_u32(&w, store->topic_id_next);
     write_u32(&w, store->topic_count);
     sink_end(&sink, &w);
@@ -358,6 +359,7 @@ int checkpoint_decode(struct store *store, const uint8_t *body, uint64_t bytes, 
     point->sequence = read_u64(&r);
     point->position = read_u64(&r);
     point->chain = read_u32(&r);
+    store->catalog_saved = read_u64(&r);
     uint32_t id_next = read_u32(&r), topics = read_u32(&r);
     for (uint32_t i = 0; i < topics; i++)
         if (r.bad || !decode_topic(store, &r, why))

@@ -231,32 +231,6 @@ static void history_done(struct work_job *job)
 
 /* ---- times ---- */
 
-static void time_lookup_run(struct work_job *job)
-{
-    struct time_lookup *t = CONTAINER_OF(job, struct time_lookup, job);
-    if (!t->dir[0])
-        return; /* memory had the answer */
-    int result = log_find_time(t->dir, partition_log_id(t->partition), &t->segment,
-                               t->extent_count ? t->extents : NULL, t->extent_count, t->timestamp_ms,
-                               &t->offset, &t->found_ms, t->why);
-    t->error = result == 0 ? ERR_OK : result == -EBADMSG ? ERR_SEGMENT_CORRUPT : ERR_OFFSET_OUT_OF_RANGE;
-}
-
-static void time_lookup_done(struct work_job *job)
-{
-    struct time_lookup *t = CONTAINER_OF(job, struct time_lookup, job);
-    struct partition *p = t->partition;
-    /* The segment went meanwhile: what follows it is the first that is left. */
-    if (t->error == ERR_OFFSET_OUT_OF_RANGE) {
-        t->error = ERR_OK;
-        t->offset = p->start;
-        t->found_ms = -1;
-    }
-    t->busy = false;
-    t->done(t);
-    partition_unref(p);
-}
-
 /* The first record of a batch at or after the time; compressed batches are found as a whole. */
 static void time_in_batch(const struct batch *batch, int64_t timestamp_ms, uint64_t *offset,
                           int64_t *found_ms)
@@ -299,6 +273,78 @@ static bool time_in_memory(const struct partition *p, int64_t timestamp_ms, uint
     return false;
 }
 
+static void time_lookup_run(struct work_job *job)
+{
+    struct time_lookup *t = CONTAINER_OF(job, struct time_lookup, job);
+    if (!t->dir[0])
+        return; /* memory had the answer */
+    t->result = log_find_time(t->dir, partition_log_id(t->partition), &t->segment,
+                              t->extent_count ? t->extents : NULL, t->extent_count, t->timestamp_ms,
+                              &t->offset, &t->found_ms, t->why);
+}
+
+/* The extents that the index lacks, from the one that is late enough on, and the one before it: a batch may
+ * start there. When the index's own are late enough, from the first on: a batch may go on in it. */
+static void time_extents(struct time_lookup *t, const struct segment *s)
+{
+    uint32_t first = 0, count = s->kept + s->pending_count;
+    while (first + 1 < count && s->pending[first].max_timestamp_ms < t->timestamp_ms)
+        first++;
+    first -= first > 0;
+    t->extent_count = count - first < ARRAY_LEN(t->extents) ? count - first : (uint32_t)ARRAY_LEN(t->extents);
+    if (t->extent_count)
+        memcpy(t->extents, s->pending + first, t->extent_count * sizeof(*t->extents));
+}
+
+/* Looks at what lies at `searched` and behind it: true when a segment may have it, else memory was asked. */
+static bool time_lookup_look(struct time_lookup *t)
+{
+    struct partition *p = t->partition;
+    uint64_t on_disk = p->start;
+    t->dir[0] = 0;
+    t->result = 0;
+    t->offset = p->durable;
+    t->found_ms = -1;
+    for (uint32_t i = 0; i < p->segment_count && !p->gone; i++) {
+        const struct segment *s = p->segments[i];
+        if (s->log.bytes == 0)
+            continue; /* its end says nothing: those before it may be in memory still */
+        if (s->log.end_offset > on_disk)
+            on_disk = s->log.end_offset;
+        if (s->log.end_offset <= t->searched || s->log.max_timestamp_ms < t->timestamp_ms)
+            continue;
+        t->segment = s->log;
+        time_extents(t, s);
+        partition_dir(p, t->dir);
+        return true;
+    }
+    if (!p->gone)
+        time_in_memory(p, t->timestamp_ms, on_disk, &t->offset, &t->found_ms);
+    return false;
+}
+
+static void time_lookup_done(struct work_job *job)
+{
+    struct time_lookup *t = CONTAINER_OF(job, struct time_lookup, job);
+    struct partition *p = t->partition;
+    /* It went meanwhile; or what is late enough is a batch that is not wholly on disk: behind it, then. */
+    if (t->result == -ENOENT || t->result == -ENODATA) {
+        t->searched = t->segment.end_offset;
+        if (time_lookup_look(t)) {
+            work_submit(t->store->work, &t->job, time_lookup_run, time_lookup_done);
+            return;
+        }
+    }
+    t->error = t->result == 0 ? ERR_OK : t->result == -EBADMSG ? ERR_SEGMENT_CORRUPT : ERR_STORAGE_FAILED;
+    if (t->error == ERR_STORAGE_FAILED && !t->why[0])
+        snprintf(t->why, sizeof(t->why), "a segment cannot be read: %s", strerror(-t->result));
+    if (t->offset < p->start)
+        t->offset = p->start;
+    t->busy = false;
+    t->done(t);
+    partition_unref(p);
+}
+
 void time_lookup_start(struct time_lookup *t, struct partition *p, int64_t timestamp_ms,
                        void (*done)(struct time_lookup *))
 {
@@ -308,36 +354,9 @@ void time_lookup_start(struct time_lookup *t, struct partition *p, int64_t times
     t->partition = p;
     t->timestamp_ms = timestamp_ms;
     t->done = done;
-    t->error = ERR_OK;
-    t->dir[0] = 0;
-    t->extent_count = 0;
-    t->offset = p->durable;
-    t->found_ms = -1;
+    t->why[0] = 0;
+    t->searched = 0;
     p->refs++;
-    uint64_t on_disk = p->start;
-    for (uint32_t i = 0; i < p->segment_count; i++) {
-        const struct segment *s = p->segments[i];
-        if (s->log.end_offset > on_disk)
-            on_disk = s->log.end_offset;
-        if (s->log.max_timestamp_ms < timestamp_ms || s->log.bytes == 0)
-            continue;
-        t->segment = s->log;
-        /* Within the extents that the index lacks only if the index's own last one is too early. */
-        if (s->kept + s->pending_count &&
-            (!s->log.extents || s->pending[0].max_timestamp_ms < timestamp_ms)) {
-            uint32_t first = 0;
-            while (first + 1 < s->kept + s->pending_count &&
-                   s->pending[first].max_timestamp_ms < timestamp_ms)
-                first++;
-            uint32_t n = s->kept + s->pending_count - first;
-            t->extent_count = n < ARRAY_LEN(t->extents) ? n : (uint32_t)ARRAY_LEN(t->extents);
-            memcpy(t->extents, s->pending + first, t->extent_count * sizeof(*t->extents));
-        }
-        partition_dir(p, t->dir);
-        work_submit(p->store->work, &t->job, time_lookup_run, time_lookup_done);
-        return;
-    }
-    if (time_in_memory(p, timestamp_ms, on_disk, &t->offset, &t->found_ms) && t->offset < p->start)
-        t->offset = p->start;
+    time_lookup_look(t);
     work_submit(p->store->work, &t->job, time_lookup_run, time_lookup_done);
 }

@@ -231,6 +231,7 @@ struct store {
     uint32_t partition_count;
     uint32_t topic_id_next;
     struct topic *catalog;
+    uint64_t catalog_saved; /* recovery: records of `__catalog` below this offset are in the checkpoint */
 
     struct durable_queue durable;
     struct list woken;
@@ -302,6 +303,10 @@ void tail_appended(struct chunk *c, uint32_t bytes, uint64_t base, uint64_t end,
 void tail_sum(struct chunk *c);
 /* No more appends to the last chunk. `last`: its segment gets no more either. */
 void tail_close(struct partition *p, bool last);
+/* Closes the open chunk for its own sake, no batch follows. The batch that its blocks do not hold wholly must
+ * keep the partition dirty: it is in the journal only, and no file that has it may go. So the next chunk
+ * starts with the carry at once. */
+void tail_close_idle(struct partition *p);
 /* A chunk was written (chunk_dirty moved past it): it is cache from now on. */
 void tail_clean(struct store *store, struct chunk *c);
 /* Frees cache until tail_bytes fits the budget; forgets everything of a partition. */

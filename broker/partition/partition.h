@@ -135,6 +135,8 @@ struct time_lookup {
     struct store *store;
     struct partition *partition;
     int64_t timestamp_ms;
+    uint64_t searched; /* offsets below are known not to be it */
+    int result;
     struct log_segment segment;
     struct log_extent extents[16];
     uint32_t extent_count;

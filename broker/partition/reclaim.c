@@ -115,7 +115,7 @@ static bool gather_close(struct store *store, struct partition *p)
         return false;
     partition_forward(p, c, c->loose, c->used);
     c->loose_file = journal_open_file(store->journal);
-    tail_close(p, false);
+    tail_close_idle(p);
     flush_enqueue(p);
     return true;
 }
@@ -203,7 +203,9 @@ static void checkpoint_done(struct work_job *job);
 static bool checkpoint_start(struct store *store, uint64_t file)
 {
     struct journal_point point;
-    if (!journal_point_of(store->journal, file, &point))
+    const struct partition *catalog = store->catalog->partitions[0];
+    /* Changes that a crash may still take back are not for the checkpoint. */
+    if (catalog->durable != catalog->end || !journal_point_of(store->journal, file, &point))
         return false;
     struct checkpoint_job *k = mem_zalloc(MEM_PARTITION, sizeof(*k));
     k->store = store;

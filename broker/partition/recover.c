@@ -77,6 +77,23 @@ static int meta_create(struct store *store, const char *path)
     return result ? result : file_sync_dir(store->options.data_dir);
 }
 
+/* Makes the data directory's own name durable; also when it was there: its maker may have been killed before
+ * it could, and then a power cut would take everything. A parent that may not be opened is somebody else's,
+ * who made the directory for us. */
+static int recover_sync_parent(const char *data_dir, bool made)
+{
+    char path[LOG_PATH_BYTES] = ".";
+    size_t len = strlen(data_dir);
+    while (len > 1 && data_dir[len - 1] == '/')
+        len--;
+    while (len > 0 && data_dir[len - 1] != '/')
+        len--;
+    if (len > 0)
+        snprintf(path, sizeof(path), "%.*s", (int)len, data_dir);
+    int result = file_sync_dir(path);
+    return result == -EACCES && !made ? 0 : result;
+}
+
 static int recover_directories(struct store *store, bool *fresh, char *why)
 {
     char path[LOG_PATH_BYTES];
@@ -84,6 +101,8 @@ static int recover_directories(struct store *store, bool *fresh, char *why)
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         snprintf(path, sizeof(path), "%s%s", store->options.data_dir, names[i]);
         int result = file_mkdir(path);
+        if (result >= 0 && i == 0)
+            result = recover_sync_parent(path, result == 1);
         if (result < 0) {
             snprintf(why, WHY_BYTES, "%s cannot be made: %s", path, strerror(-result));
             return result;
@@ -194,7 +213,9 @@ static int replay_batches(struct recovery *rec, const struct journal_entry *entr
                 return -EBADMSG;
             }
             partition_place(p, &batch, base, head.append_ms, entry->file);
-            if (t == store->catalog && (result = replay_catalog(rec, &batch)))
+            /* Applied once only: a deletion before a creation of the same name, met again, would delete what
+             * the checkpoint has of the later topic. */
+            if (t == store->catalog && base >= store->catalog_saved && (result = replay_catalog(rec, &batch)))
                 return result;
         } else if (end > p->end) {
             snprintf(rec->why, WHY_BYTES,

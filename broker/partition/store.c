@@ -79,9 +79,8 @@ enum {
 static uint32_t store_group_bytes(const struct store_options *options)
 {
     uint64_t need = (uint64_t)options->request_bytes_max + options->request_bytes_max / 4 + 65536;
-    uint64_t bytes = options->journal_group_bytes > need ? options->journal_group_bytes : need;
-    if (bytes < GROUP_BYTES_MIN)
-        bytes = GROUP_BYTES_MIN;
+    uint64_t wanted = options->journal_group_bytes ? options->journal_group_bytes : GROUP_BYTES_MIN;
+    uint64_t bytes = wanted > need ? wanted : need;
     return (uint32_t)((bytes + JOURNAL_BLOCK - 1) & ~(uint64_t)(JOURNAL_BLOCK - 1));
 }
 
@@ -196,10 +195,10 @@ static void store_relieve(struct store *store)
     LIST_FOR_EACH_SAFE (node, &store->dirty) {
         struct partition *p = CONTAINER_OF(node, struct partition, dirty_link);
         struct chunk *c = partition_chunk(p, p->chunk_end - 1);
-        if (p->durable != p->end || c->closed || c->used == c->first)
+        if (p->durable != p->end || c->closed)
             continue;
         if (block_floor(c->used) > c->write_from)
-            tail_close(p, false);
+            tail_close_idle(p);
         else if (hard)
             partition_roll(p); /* less than a block: only a segment's end can be written */
         flush_enqueue(p);
@@ -226,6 +225,7 @@ void store_turn_end(struct store *store)
     store_relieve(store);
     flush_pump(store);
     removals_pump(store);
+    history_pump(store); /* readers gave memory back */
     store_wake(store);
     if (store->room_wanted && !store->failed) {
         store->room_wanted = false;

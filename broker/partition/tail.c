@@ -62,7 +62,7 @@ static struct chunk *tail_start(struct partition *p, uint32_t bytes)
     struct chunk *c = mem_zalloc(MEM_TAIL, sizeof(*c));
     /* A partition that filled its last chunk will fill this one: no growing by copies then. */
     uint64_t room = (uint64_t)carry + bytes;
-    if (before && room < before->room && before->room <= tail_room_max(store))
+    if (before && bytes && room < before->room && before->room <= tail_room_max(store))
         room = before->room;
     c->room = tail_round(room);
     c->buffer = tail_buffer_create(store, c->room);
@@ -219,6 +219,14 @@ void tail_close(struct partition *p, bool last)
     c->closed = true;
     c->last = last;
     tail_extent(c);
+}
+
+void tail_close_idle(struct partition *p)
+{
+    tail_close(p, false);
+    const struct chunk *c = tail_last(p);
+    if (c->used > block_floor(c->used))
+        tail_start(p, 0);
 }
 
 /* ---- memory ---- */
