@@ -10,11 +10,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int file_open(const char *path, uint32_t flags, bool *direct)
@@ -196,6 +198,24 @@ int file_list(const char *path, int (*each)(void *ctx, const char *name, bool is
             result = each(ctx, entry->d_name, file_entry_is_dir(dir, entry));
     }
     closedir(dir);
+    return result;
+}
+
+/* Only file systems whose syncfs(2) is known to write everything and to flush the device: elsewhere (FUSE,
+ * for one) it may do nothing at all. */
+static bool file_syncs_all(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == BTRFS_SUPER_MAGIC);
+}
+
+int file_sync_all(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int result = !file_syncs_all(fd) ? -EOPNOTSUPP : syncfs(fd) < 0 ? -errno : 0;
+    close(fd);
     return result;
 }
 

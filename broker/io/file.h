@@ -40,6 +40,9 @@ int file_truncate(int fd, uint64_t bytes);
  * -EOPNOTSUPP is hidden. */
 int file_allocate(int fd, uint64_t bytes);
 
+/* Makes everything on the file system that holds `path` durable, data and names, in one go: far cheaper than
+ * flushing many small files one by one. -EOPNOTSUPP where that is not known to be so. */
+int file_sync_all(const char *path);
 /* Makes names durable: fsync of the directory. */
 int file_sync_dir(const char *path);
 /* mkdir with mode 0700; an existing directory is fine (returns 0; 1 when it was made). */

@@ -76,23 +76,22 @@ bool log_segment_name(const char *name, uint64_t *base_offset);
 uint32_t log_extent_checksum(struct log_id id, uint64_t base_offset, uint64_t position, const void *bytes,
                              uint32_t count);
 
-/* Makes the partition's directory (and its topic's) and a segment's two files, and makes their names durable.
- * An existing pair of the same base offset (left by a crash before the journal knew of it) is emptied.
- * `allocate` bytes are allocated. Stores the .log's descriptor (direct, write) and whether direct I/O is in
- * use. */
+/* Makes the partition's directory (and its topic's) and a segment's two files; nothing is durable yet, see
+ * log_segment_sync(). An existing pair of the same base offset (left by a crash before a checkpoint knew of
+ * it) is emptied. `allocate` bytes are allocated. Stores the .log's descriptor (direct, write) and whether
+ * direct I/O is in use. */
 int log_segment_create(const char *dir, struct log_id id, uint64_t base_offset, uint64_t allocate,
                        int *log_fd, bool *direct, char *why);
 /* Opens the .log of an existing segment for more extents. */
 int log_segment_open(const char *dir, uint64_t base_offset, int *log_fd, bool *direct);
-/* Writes entries number `first`.. into the .index (made anew with its header when missing and first is 0) and
- * makes them durable. The .log's data has its own flush, log_segment_sync(): a checkpoint lists extents only
- * when both have returned. */
+/* Writes entries number `first`.. into the .index (made anew with its header when missing and first is 0).
+ * Not durable yet. */
 int log_index_append(const char *dir, struct log_id id, uint64_t base_offset, uint32_t first,
                      const struct log_extent *extents, uint32_t count, char *why);
-/* Cuts the .log to its exact size when its segment is sealed, and flushes it. */
+/* Cuts the .log of a sealed segment to its exact size. Not durable yet. */
 int log_segment_seal(const char *dir, uint64_t base_offset, uint64_t bytes);
-/* Flushes the .log's data. */
-int log_segment_sync(const char *dir, uint64_t base_offset);
+/* Makes a segment durable: the data of both files and, with `names`, the names of files and directories. */
+int log_segment_sync(const char *dir, uint64_t base_offset, bool names);
 int log_segment_delete(const char *dir, uint64_t base_offset);
 
 /* Reads entry `at` .. of an index into `out`; checks the header and every entry's checksum and that they

@@ -209,12 +209,9 @@ int log_index_append(const char *dir, struct log_id id, uint64_t base_offset, ui
 {
     char path[LOG_PATH_BYTES];
     log_segment_path(path, dir, base_offset, "index");
-    bool made = false;
     int fd = file_open(path, FILE_WRITE, NULL);
-    if (fd == -ENOENT && first == 0) {
+    if (fd == -ENOENT && first == 0)
         fd = file_open(path, FILE_WRITE | FILE_CREATE, NULL);
-        made = true;
-    }
     if (fd < 0) {
         log_say(why, dir, base_offset, "index", "cannot open the file to add entry %u", first);
         return fd;
@@ -230,11 +227,7 @@ int log_index_append(const char *dir, struct log_id id, uint64_t base_offset, ui
     }
     if (result == 0)
         result = index_write(fd, id, base_offset, first, extents, count);
-    if (result == 0)
-        result = file_sync(fd);
     file_close(fd);
-    if (result == 0 && made)
-        result = file_sync_dir(dir);
     if (result < 0 && result != -EBADMSG)
         log_say(why, dir, base_offset, "index", "cannot write entries %u to %u", first, first + count);
     return result;

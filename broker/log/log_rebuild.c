@@ -154,7 +154,7 @@ static int rebuild_write(const struct rebuild *r)
     file_close(fd);
     if (result == 0)
         result = log_index_append(r->dir, r->id, r->segment->base_offset, 0, r->extents, r->count, r->why);
-    return result < 0 ? result : file_sync_dir(r->dir);
+    return result < 0 ? result : log_segment_sync(r->dir, r->segment->base_offset, true);
 }
 
 /* What the checkpoint knew of the segment must still be so. */

@@ -18,7 +18,7 @@
  *
  * All three, although mkdir may have said that they exist already: broker makes `t/0`, is killed before the
  * flush, starts again, finds `t/0` there, makes a segment in it and acknowledges; then the power goes, and
- * `t/0` with it. What exists is not yet durable. Segments are made rarely enough. */
+ * `t/0` with it. What exists is not yet durable. Checkpoints do this once for each segment. */
 static int segment_sync_names(const char *dir)
 {
     char path[LOG_PATH_BYTES];
@@ -58,8 +58,6 @@ static int segment_make_index(const char *dir, struct log_id id, uint64_t base_o
     int result = file_truncate(fd, 0);
     if (result == 0)
         result = file_write(fd, header, sizeof(header), 0);
-    if (result == 0)
-        result = file_sync(fd);
     file_close(fd);
     return result;
 }
@@ -81,10 +79,6 @@ int log_segment_create(const char *dir, struct log_id id, uint64_t base_offset, 
         result = file_truncate(fd, 0);
     if (result == 0 && allocate > 0)
         result = file_allocate(fd, allocate);
-    if (result == 0)
-        result = file_sync(fd);
-    if (result == 0)
-        result = segment_sync_names(dir);
     if (result == 0) {
         *log_fd = fd;
         return 0;
@@ -120,22 +114,28 @@ int log_segment_seal(const char *dir, uint64_t base_offset, uint64_t bytes)
         result = -EBADMSG; /* extending with zeros would only hide that data is gone */
     if (result == 0)
         result = file_truncate(fd, bytes);
-    if (result == 0)
-        result = file_sync(fd);
     file_close(fd);
     return result;
 }
 
-int log_segment_sync(const char *dir, uint64_t base_offset)
+static int segment_sync_file(const char *dir, uint64_t base_offset, const char *suffix)
 {
     char path[LOG_PATH_BYTES];
-    log_segment_path(path, dir, base_offset, "log");
+    log_segment_path(path, dir, base_offset, suffix);
     int fd = file_open(path, FILE_WRITE, NULL);
     if (fd < 0)
         return fd;
     int result = file_sync(fd);
     file_close(fd);
     return result;
+}
+
+int log_segment_sync(const char *dir, uint64_t base_offset, bool names)
+{
+    int result = segment_sync_file(dir, base_offset, "log");
+    if (result == 0)
+        result = segment_sync_file(dir, base_offset, "index");
+    return result == 0 && names ? segment_sync_names(dir) : result;
 }
 
 /* The .log first: a reader that finds no index looks whether the .log is there, to tell a segment that was

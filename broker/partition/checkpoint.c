@@ -279,7 +279,7 @@ static bool decode_segment(struct reader *r, struct partition *p)
     s->log.max_timestamp_ms = read_i64(r);
     s->log.append_ms = read_i64(r);
     s->first_append_ms = read_i64(r);
-    s->created = true;
+    s->created = s->named = true;
     s->closed = s->cut = s->log.sealed;
     s->allocated = s->log.bytes;
     s->appended = s->log.sealed ? s->log.bytes : s->loose;

@@ -278,45 +278,7 @@ void flush_abandon(struct partition *p)
     p->chunk_queued = p->chunk_end;
 }
 
-/* ---- recovery and stopping ---- */
-
-int flush_now(struct store *store, char *why)
-{
-    while (!list_empty(&store->flush_queue)) {
-        struct chunk *c = CONTAINER_OF(list_pop(&store->flush_queue), struct chunk, link);
-        struct segment *s = c->segment;
-        struct partition *p = c->partition;
-        if (s->fd < 0) {
-            s->allocated = flush_allocation(c);
-            segment_open_run(&s->job);
-            if (s->fd >= 0) {
-                s->created = true;
-                list_append(&store->open_segments, &s->open_link);
-                store->open_count++;
-                flush_close_lru(store);
-            }
-        }
-        int result = s->fd < 0 ? s->open_result : 0;
-        if (!result) {
-            uint32_t whole = flush_prepare(c);
-            result = file_write(s->fd, c->data + c->write_from, whole, c->extent.position);
-        }
-        if (result == -ENOENT && s->created) {
-            /* Deleted by retention after the checkpoint; the journal goes on to say so. If it does not,
-             * recovery refuses. */
-            p->replay_gone = c->end_offset;
-            result = 0;
-        }
-        if (result < 0) {
-            list_prepend(&store->flush_queue, &c->link);
-            snprintf(why, WHY_BYTES, "topic %s partition %u: a segment cannot be written: %s", p->topic->name,
-                     p->number, strerror(-result));
-            return result;
-        }
-        flush_written(c);
-    }
-    return 0;
-}
+/* ---- stopping ---- */
 
 void flush_close_descriptors(struct store *store)
 {

@@ -93,6 +93,7 @@ struct segment {
     uint64_t allocated;
     uint32_t writes; /* in flight */
     bool direct, closed, created, opening, damaged;
+    bool named;            /* its files' names are durable */
     bool sealing;          /* the running checkpoint cuts it to its size */
     bool cut;              /* done */
     int open_result;       /* of the last opening: 0 or a negative errno */
@@ -170,7 +171,6 @@ struct partition {
     struct list woken_link;    /* in store->woken: the durable end moved this turn */
     struct list waiters, waking;
     uint64_t replay_ahead; /* recovery: highest end offset seen in the journal */
-    uint64_t replay_gone;  /* recovery: offsets below belong to segments whose files are gone */
 };
 
 /* One per (partition, group): where the partition's durable end goes once the group's commit is durable. */
@@ -345,8 +345,6 @@ void segments_remove_first(struct partition *p);
 /* flush.c */
 void flush_enqueue(struct partition *p);
 void flush_pump(struct store *store);
-/* Recovery: writes queued chunks now, blocking. */
-int flush_now(struct store *store, char *why);
 void flush_close_descriptors(struct store *store);
 void flush_retry(struct store *store);
 /* The partition is gone: forgets what was to be written. */

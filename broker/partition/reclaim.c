@@ -20,7 +20,8 @@
 #include <string.h>
 
 enum {
-    FORWARD_BYTES_MAX = 16384, /* tails smaller than this are cheaper to copy than to write and flush */
+    FORWARD_BYTES_MAX = 65536, /* tails smaller than this are cheaper to copy than to write and flush, */
+    FORWARD_SHARE = 4,         /* as long as all copies together take no more than a quarter of the journal */
     GATHER_STEP = 256,         /* partitions looked at in one turn: keeps the turn short */
 };
 
@@ -30,6 +31,7 @@ struct checkpoint_segment {
     struct log_extent *extents;
     uint32_t first, count;
     bool cut;
+    bool fresh; /* its names are not durable yet */
     uint64_t bytes;
 };
 
@@ -120,12 +122,21 @@ static bool gather_close(struct store *store, struct partition *p)
     return true;
 }
 
+/* Up to what size are tails copied? A copy is sequential and shares a commit; a write costs a flush or two.
+ */
+static uint64_t gather_forward_max(const struct store *store)
+{
+    uint64_t journal = store->options.journal_file_bytes * store->options.journal_files_max;
+    uint64_t share = journal / FORWARD_SHARE / (store->dirty_count + 1);
+    return share > FORWARD_BYTES_MAX ? FORWARD_BYTES_MAX : share;
+}
+
 /* A partition that is still in the way. True when it is dealt with, as far as this phase goes. */
 static bool gather_partition(struct store *store, struct partition *p)
 {
     struct chunk *last = partition_chunk(p, p->chunk_end - 1);
     bool open_block = !last->closed && block_floor(last->used) > last->write_from;
-    if (dirty_bytes(p) <= FORWARD_BYTES_MAX && p->chunk_dirty == p->chunk_queued)
+    if (dirty_bytes(p) <= gather_forward_max(store) && p->chunk_dirty == p->chunk_queued)
         return gather_forward_all(store, p);
     if (open_block && last->journal_file < store->reclaim_file)
         return gather_close(store, p);
@@ -156,22 +167,51 @@ static bool reclaim_gather(struct store *store)
 
 /* ---- save ---- */
 
+/* What the index lacks, and the size of what is sealed: written, not durable yet. */
+static int checkpoint_write_segment(struct checkpoint_job *k, const struct checkpoint_segment *cs,
+                                    const char *dir)
+{
+    struct segment *s = cs->segment;
+    int result = cs->cut ? log_segment_seal(dir, s->log.base_offset, cs->bytes) : 0;
+    if (!result && cs->count)
+        result = log_index_append(dir, partition_log_id(s->partition), s->log.base_offset, cs->first,
+                                  cs->extents, cs->count, k->why);
+    return result;
+}
+
+/* Either all at once, when they are many, or one by one. */
+static int checkpoint_sync_segments(struct checkpoint_job *k)
+{
+    enum { TOGETHER_MIN = 16 };
+    char dir[LOG_PATH_BYTES];
+    if (k->count >= TOGETHER_MIN) {
+        int result = file_sync_all(k->store->options.data_dir);
+        if (result != -EOPNOTSUPP)
+            return result;
+    }
+    for (uint32_t i = 0; i < k->count; i++) {
+        const struct checkpoint_segment *cs = &k->segments[i];
+        partition_dir(cs->segment->partition, dir);
+        int result = log_segment_sync(dir, cs->segment->log.base_offset, cs->fresh);
+        if (result && !(result == -ENOENT && cs->segment->partition->gone))
+            return result;
+    }
+    return 0;
+}
+
 static void checkpoint_run(struct work_job *job)
 {
     struct checkpoint_job *k = CONTAINER_OF(job, struct checkpoint_job, job);
+    char dir[LOG_PATH_BYTES];
     for (uint32_t i = 0; i < k->count && !k->result; i++) {
-        struct checkpoint_segment *cs = &k->segments[i];
-        struct segment *s = cs->segment;
-        char dir[LOG_PATH_BYTES];
-        partition_dir(s->partition, dir);
-        k->result = cs->cut ? log_segment_seal(dir, s->log.base_offset, cs->bytes)
-                            : log_segment_sync(dir, s->log.base_offset);
-        if (!k->result && cs->count)
-            k->result = log_index_append(dir, partition_log_id(s->partition), s->log.base_offset, cs->first,
-                                         cs->extents, cs->count, k->why);
-        if (k->result == -ENOENT && s->partition->gone)
+        const struct checkpoint_segment *cs = &k->segments[i];
+        partition_dir(cs->segment->partition, dir);
+        k->result = checkpoint_write_segment(k, cs, dir);
+        if (k->result == -ENOENT && cs->segment->partition->gone)
             k->result = 0; /* deleted meanwhile */
     }
+    if (!k->result)
+        k->result = checkpoint_sync_segments(k);
     if (!k->result)
         k->result = checkpoint_write(k->store->options.data_dir, k->serial, k->body, k->body_bytes);
 }
@@ -189,6 +229,7 @@ static void checkpoint_add(struct checkpoint_job *k, struct segment *s)
                                        .first = s->log.extents,
                                        .count = s->pending_count,
                                        .cut = s->log.sealed && !s->cut,
+                                       .fresh = !s->named,
                                        .bytes = s->log.bytes };
     cs->extents = mem_alloc(MEM_PARTITION, cs->count * sizeof(*cs->extents));
     memcpy(cs->extents, s->pending + s->kept, cs->count * sizeof(*cs->extents));
@@ -243,6 +284,8 @@ static void checkpoint_segment_done(struct checkpoint_segment *cs, bool saved)
     }
     if (saved && cs->cut)
         s->cut = true;
+    if (saved)
+        s->named = true;
     if (!p->gone && (s->pending_count || (s->log.sealed && !s->cut)) && !list_linked(&p->unsynced_link))
         list_append(&p->store->unsynced, &p->unsynced_link);
     mem_free(MEM_PARTITION, cs->extents, cs->count * sizeof(*cs->extents));

@@ -7,6 +7,10 @@
  * entry says; one further on waits for its copy, which follows (copies forward come later in the journal than
  * what was appended behind them). When the journal ends and something further on was seen whose predecessor
  * never came, acknowledged events are missing: refused by name.
+ *
+ * All that is replayed stays in memory, bounded by the journal's size, and goes to segments later as always:
+ * nothing is written before the journal has flushed what it read, and a start costs no more than reading the
+ * journal.
  */
 #include "partition/internal.h"
 
@@ -163,22 +167,6 @@ static int replay_catalog(struct recovery *rec, const struct batch *batch)
     return 0;
 }
 
-/* Keeps memory within bounds while a large journal is replayed: what is full goes to its segment now. */
-static int replay_memory(struct recovery *rec, struct partition *p)
-{
-    struct store *store = rec->store;
-    if (store->offline)
-        return 0;
-    p->durable = p->end;
-    flush_enqueue(p);
-    if (store->tail_dirty_bytes <= store->options.tail_bytes_max / 2)
-        return 0;
-    int result = flush_now(store, rec->why);
-    tail_evict(store);
-    /* A disk that is full now is no reason not to start: the data is in the journal. */
-    return result == -ENOSPC || result == -EDQUOT ? 0 : result;
-}
-
 static int replay_batches(struct recovery *rec, const struct journal_entry *entry)
 {
     struct store *store = rec->store;
@@ -228,7 +216,7 @@ static int replay_batches(struct recovery *rec, const struct journal_entry *entr
         at += batch.bytes;
         position += batch.bytes;
     }
-    return replay_memory(rec, p);
+    return 0;
 }
 
 static int replay_start(struct recovery *rec, const struct journal_entry *entry)
@@ -277,13 +265,6 @@ static int recover_check(struct store *store, char *why)
                          ": the data directory is damaged",
                          t->name, n, p->end, p->replay_ahead);
                 return -EBADMSG;
-            }
-            if (p->replay_gone > p->start) {
-                snprintf(why, WHY_BYTES,
-                         "topic %s partition %u: a segment file with offsets below %" PRIu64
-                         " is missing: the data directory is damaged",
-                         t->name, n, p->replay_gone);
-                return -ENOENT;
             }
             if (p->end < p->start)
                 p->end = p->start;

@@ -184,23 +184,32 @@ void store_reload(struct store *store, const struct store_options *options)
 
 /* ---- the turn ---- */
 
-/* Tails are full of what is not on disk yet, and the chunks that are full do not suffice: everything that can
- * go, goes. */
+/* Tails are full of what is not on disk yet, and the chunks that are full do not suffice: a few of the oldest
+ * go, then, when those are written, a few more; all at once would be a storm of small writes. */
 static void store_relieve(struct store *store)
 {
+    enum { RELIEF_STEP = 16 };
     if (store->tail_dirty_bytes < store->options.tail_bytes_max / 4 * 3 || !list_empty(&store->flush_queue) ||
-        store->flush_writes)
+        store->flush_writes || store->segments_opening)
         return;
     bool hard = store->tail_dirty_bytes > store->options.tail_bytes_max / 10 * 9;
+    uint32_t relieved = 0, looked = 0;
     LIST_FOR_EACH_SAFE (node, &store->dirty) {
+        if (relieved == RELIEF_STEP || ++looked > 16 * RELIEF_STEP)
+            return;
         struct partition *p = CONTAINER_OF(node, struct partition, dirty_link);
         struct chunk *c = partition_chunk(p, p->chunk_end - 1);
+        list_remove(&p->dirty_link);
+        list_append(&store->dirty, &p->dirty_link);
         if (p->durable != p->end || c->closed)
             continue;
         if (block_floor(c->used) > c->write_from)
             tail_close_idle(p);
         else if (hard)
             partition_roll(p); /* less than a block: only a segment's end can be written */
+        else
+            continue;
+        relieved++;
         flush_enqueue(p);
     }
 }
