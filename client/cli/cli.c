@@ -168,22 +168,23 @@ static int keep_name(void *ctx, const struct runnel_topic_row *row)
     return topics->count == TOPICS_COMPARED_MAX;
 }
 
-/* The broker's sentences often end in what to do: cuts that off `text` and gives it; NULL: there is none. The
- * general fix says "see the text" where only the sentence knows. */
-static char *fix_in_text(char *text, const char *general)
+const char *cli_fix(char *text, int error)
 {
+    const char *general = runnel_error_fix(error);
+    const bool in_text = !strncmp(general, "see the text", 12);
     char *colon = NULL, *tail = strstr(text, "; did you mean");
 
+    one_line(text);
     for (char *at = strstr(text, ": "); at; at = strstr(at + 2, ": "))
         colon = at;
+    /* alike at their beginnings: the broker's own says the same, with names */
     if (!tail && colon &&
-        (!strncmp(general, "see the text", 12) || !strcmp(colon + 2, general) ||
-         !strncmp(colon + 2, "did you mean", 12)))
+        (in_text || !strncmp(colon + 2, general, 8) || !strncmp(colon + 2, "did you mean", 12)))
         tail = colon;
-    if (!tail && !strncmp(general, "see the text", 12))
+    if (!tail && in_text)
         tail = strstr(text, "; ");
     if (!tail)
-        return NULL;
+        return general;
     *tail = '\0';
     return tail + 2;
 }
@@ -212,16 +213,12 @@ const char *cli_topic(const char *topic)
 int cli_fail_client(struct cli *cli, const char *topic)
 {
     struct runnel_error error = *runnel_last_error(cli->client);
-    const char *fix = runnel_error_fix(error.code), *nearest = NULL;
+    const char *fix, *nearest = NULL;
     char where[400], meant[320];
-    char *own;
 
     if (!error.text[0])
         snprintf(error.text, sizeof(error.text), "%s", runnel_error_text(error.code));
-    one_line(error.text);
-    own = fix_in_text(error.text, fix);
-    if (own)
-        fix = own;
+    fix = cli_fix(error.text, error.code);
     if (error.code == RUNNEL_E_TOPIC_NOT_FOUND && topic)
         nearest = nearest_topic(cli, topic);
     if (nearest) {

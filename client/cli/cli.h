@@ -112,6 +112,8 @@ void cli_name_command(const char *words);
 /* The client's last error; `topic` NULL: none is concerned. An unknown topic is compared with those that
  * exist. */
 int cli_fail_client(struct cli *cli, const char *topic);
+/* What to do about an error of the broker. Its sentences often end in that: then it is cut off `text`. */
+const char *cli_fix(char *text, int error);
 /* "topic NAME", for `where`; lent until the next call. */
 const char *cli_topic(const char *topic);
 /* The exit code that stands for an error of library or broker (positive or negative). */

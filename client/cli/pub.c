@@ -116,21 +116,21 @@ static void pub_on_delivery(void *ctx, const struct runnel_delivery *delivery)
 
 static void pub_report_run(struct pub *pub)
 {
-    char where[320];
     const unsigned long long first = pub->run_first + 1, count = pub->run_count;
+    char where[400], text[sizeof(pub->error_text)], lines[80] = "not published";
+    const char *fix;
 
     if (!count)
         return;
+    memcpy(text, pub->error_text, sizeof(text));
+    fix = cli_fix(text, pub->run_error);
+    if (pub->by_lines && count == 1)
+        snprintf(lines, sizeof(lines), "line %llu was not published", first);
+    else if (pub->by_lines)
+        snprintf(lines, sizeof(lines), "lines %llu to %llu were not published", first, first + count - 1);
+    snprintf(where, sizeof(where), "%s, %s", cli_topic(pub->topic), runnel_error_name(pub->run_error));
     progress_end(&pub->progress);
-    snprintf(where, sizeof(where), "topic %s, %s", pub->topic, runnel_error_name(pub->run_error));
-    if (!pub->by_lines)
-        cli_fail(0, where, runnel_error_fix(pub->run_error), "not published: %s", pub->error_text);
-    else if (count == 1)
-        cli_fail(0, where, runnel_error_fix(pub->run_error), "line %llu was not published: %s", first,
-                 pub->error_text);
-    else
-        cli_fail(0, where, runnel_error_fix(pub->run_error), "lines %llu to %llu were not published: %s",
-                 first, first + count - 1, pub->error_text);
+    cli_fail(0, where, fix, "%s: %s", lines, text);
     pub->run_count = 0;
 }
 

@@ -197,6 +197,7 @@ int range_start(struct range *range)
     char *list, one[16];
     int rc = EXIT_DONE;
 
+    range->begun = range->left;
     if (!range->left)
         return EXIT_DONE;
     range->consumers = cli_alloc((size_t)range->count * sizeof(*range->consumers));
@@ -239,22 +240,49 @@ static bool range_wants(struct range *range, const struct runnel_record *record)
     return record->offset < p->to;
 }
 
+/* The library has tried for as long as it may, or the connection is of no more use: nothing more will come.
+ */
+static bool range_hopeless(int error)
+{
+    return error == RUNNEL_E_UNREACHABLE || error == RUNNEL_E_TIMEOUT || error == RUNNEL_E_CLOSED;
+}
+
+static void range_error(struct range *range, struct range_consumer *consumer)
+{
+    const struct runnel_error error = *runnel_last_error(range->cli->client);
+
+    range->error_exit = cli_fail_client(range->cli, range->topic);
+    range->failed++;
+    consumer->over |= error.fatal;
+    if (!range_hopeless(error.code))
+        return;
+    range->failed = range->begun;
+    for (size_t i = 0; i < range->consumer_count; i++)
+        range->consumers[i].over = true;
+}
+
 int range_next(struct range *range, struct runnel_record *out)
 {
     size_t dry = 0;
 
     while (dry < range->consumer_count && range->left) {
-        const int rc = runnel_next(range->consumers[range->next].handle, out, 0);
+        struct range_consumer *consumer = &range->consumers[range->next];
+        const int rc = consumer->over ? 0 : runnel_next(consumer->handle, out, 0);
         if (rc < 0)
-            return rc;
-        if (rc == 1 && range_wants(range, out))
+            range_error(range, consumer);
+        else if (rc == 1 && range_wants(range, out))
             return 1;
-        if (rc == 1)
+        if (rc)
             continue;
         range->next = (range->next + 1) % range->consumer_count;
         dry++;
     }
     return 0;
+}
+
+int range_result(const struct range *range)
+{
+    return range->error_exit && range->failed < range->begun ? EXIT_PARTLY : range->error_exit;
 }
 
 /* Has a partition's reading passed the end of the range? */
@@ -273,14 +301,18 @@ static void range_look(struct range *range, runnel_consumer *consumer, int32_t p
 
 bool range_done(struct range *range)
 {
+    bool over = true;
+
     for (size_t c = 0; c < range->consumer_count; c++) {
         const struct range_consumer *consumer = &range->consumers[c];
         const int32_t first = consumer->only < 0 ? 0 : consumer->only;
         const int32_t last = consumer->only < 0 ? range->count - 1 : consumer->only;
         for (int32_t i = first; i <= last; i++)
             range_look(range, consumer->handle, i);
+        /* partitions that an error has ended count as read */
+        over = over && (consumer->over || runnel_at_end(consumer->handle, 0));
     }
-    return range->left == 0;
+    return range->left == 0 || over;
 }
 
 void range_close(struct range *range)

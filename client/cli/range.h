@@ -23,6 +23,7 @@ struct range_partition {
 struct range_consumer {
     runnel_consumer *handle;
     int32_t only; /* the partition that it reads; -1: all with something to read */
+    bool over;    /* an error has ended it */
 };
 
 struct range {
@@ -33,6 +34,9 @@ struct range {
     struct position from; /* as given */
     uint64_t events;      /* offsets in the range, in all */
     int32_t left;         /* partitions not read to their end */
+    int32_t begun;        /* partitions with something to read at the beginning */
+    int32_t failed;       /* of these: ended by an error */
+    int error_exit;       /* of the last error; EXIT_DONE: none */
     /* one for all partitions, if the library can say where to start in one word; else one for each */
     struct range_consumer *consumers;
     size_t consumer_count, next;
@@ -43,8 +47,11 @@ struct range {
 int range_open(struct cli *cli, struct range *range, const char *topic, const char *from);
 /* Starts reading. 0, or an exit code. */
 int range_start(struct range *range);
-/* The next event without waiting: 1, 0 (none now), or a negative code of the library. */
+/* The next event without waiting: 1, or 0 (none now). An error is printed; a damaged partition does not keep
+ * the others from being read. */
 int range_next(struct range *range, struct runnel_record *out);
+/* 0 when all went well; PARTLY when only some partitions could not be read to their end; else the error's. */
+int range_result(const struct range *range);
 /* Everything was read? Call when range_next() had none: offsets may have gaps. */
 bool range_done(struct range *range);
 void range_close(struct range *range);

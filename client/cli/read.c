@@ -57,31 +57,42 @@ static int reading_begin(struct reading *r, struct cli *cli, bool many_topics)
 struct follow {
     const char *topics[TOPICS_MAX];
     runnel_consumer *consumers[TOPICS_MAX];
+    bool over[TOPICS_MAX]; /* an error has ended it */
     size_t count;
     bool exit_at_end;
+    int error_exit;
 };
 
 static bool follow_at_end(const struct follow *f)
 {
     for (size_t i = 0; i < f->count; i++) {
-        if (!runnel_at_end(f->consumers[i], 0))
+        if (!f->over[i] && !(f->exit_at_end && runnel_at_end(f->consumers[i], 0)))
             return false;
     }
     return true;
 }
 
-/* Reads until -n, the end (with -e), or ^C. */
+/* One event of topic `i`: 1, 0 none now. An error ends a partition, or the topic; the others go on. */
+static int follow_next(struct reading *r, struct follow *f, size_t i, struct runnel_record *record)
+{
+    int rc;
+
+    while ((rc = f->over[i] ? 0 : runnel_next(f->consumers[i], record, 0)) < 0) {
+        f->over[i] = runnel_last_error(r->cli->client)->fatal;
+        f->error_exit = cli_fail_client(r->cli, f->topics[i]);
+    }
+    return rc;
+}
+
+/* Reads until -n, the end (with -e), ^C, or errors everywhere. */
 static int follow_run(struct reading *r, struct follow *f)
 {
     struct runnel_record record;
     size_t dry = 0, i = 0;
-    int rc, error;
+    int error;
 
     while (r->count < r->most && !cli_interrupted()) {
-        rc = runnel_next(f->consumers[i], &record, 0);
-        if (rc < 0)
-            return cli_fail_client(r->cli, f->topics[i]);
-        if (rc == 1) {
+        if (follow_next(r, f, i, &record) == 1) {
             dry = 0;
             if (!reading_take(r, &record))
                 break;
@@ -93,14 +104,14 @@ static int follow_run(struct reading *r, struct follow *f)
         if (++dry < f->count)
             continue;
         out_flush(&r->cli->out);
-        if (f->exit_at_end && follow_at_end(f))
+        if (follow_at_end(f))
             break;
         cli_wait(r->cli, -1, -1, &error);
         if (error)
             return cli_fail_client(r->cli, f->topics[0]);
         dry = 0;
     }
-    return EXIT_DONE;
+    return f->error_exit;
 }
 
 static int follow_topics(struct reading *r, struct follow *f, const char *from)
@@ -129,13 +140,10 @@ static int follow_topics(struct reading *r, struct follow *f, const char *from)
 static int read_range(struct reading *r, struct range *range)
 {
     struct runnel_record record;
-    int rc, error;
+    int error;
 
     while (r->count < r->most && !cli_interrupted()) {
-        rc = range_next(range, &record);
-        if (rc < 0)
-            return cli_fail_client(r->cli, range->topic);
-        if (rc == 1) {
+        if (range_next(range, &record) == 1) {
             if (!reading_take(r, &record))
                 break;
             continue;
@@ -148,7 +156,7 @@ static int read_range(struct reading *r, struct range *range)
         if (error)
             return cli_fail_client(r->cli, range->topic);
     }
-    return EXIT_DONE;
+    return range_result(range);
 }
 
 /* ---- read --last N over several partitions: the N latest by time ---- */
@@ -215,31 +223,25 @@ static int read_last(struct reading *r, struct range *range, size_t most)
 {
     struct last last = { .heap = cli_alloc(most * sizeof(*last.heap)), .most = most };
     struct runnel_record record;
-    int rc = 0, error;
+    int error = 0;
 
-    while (!cli_interrupted()) {
-        rc = range_next(range, &record);
-        if (rc < 0)
-            break;
-        if (rc == 1) {
+    while (!cli_interrupted() && !error) {
+        if (range_next(range, &record) == 1) {
             last_add(&last, &record);
             continue;
         }
         if (range_done(range))
             break;
         cli_wait(r->cli, -1, -1, &error);
-        rc = error;
-        if (error)
-            break;
     }
     qsort(last.heap, last.count, sizeof(*last.heap), last_order);
     for (size_t i = 0; i < last.count; i++) {
-        if (rc == 0 && r->count < r->most)
+        if (r->count < r->most)
             (void)reading_take(r, last.heap[i]);
         free(last.heap[i]);
     }
     free(last.heap);
-    return rc < 0 ? cli_fail_client(r->cli, range->topic) : EXIT_DONE;
+    return error ? cli_fail_client(r->cli, range->topic) : range_result(range);
 }
 
 static int read_what_is_there(struct reading *r, const char *topic, int64_t last)

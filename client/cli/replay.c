@@ -175,15 +175,17 @@ static int replay_pump(struct replay *r)
                 return error;
             continue;
         }
-        rc = range_next(&r->range, &record);
-        if (rc == 1)
+        if (range_next(&r->range, &record) == 1) {
             rc = replay_event(r, &record);
-        else if (rc == 0 && range_done(&r->range))
+            if (rc < 0)
+                return rc;
+        } else if (range_done(&r->range)) {
             return 0;
-        else if (rc == 0)
+        } else {
             cli_wait(r->cli, -1, -1, &error);
-        if (rc < 0 || error)
-            return rc < 0 ? rc : error;
+            if (error)
+                return error;
+        }
     }
     return 0;
 }
@@ -208,15 +210,19 @@ static int replay_copy(struct replay *r)
     cli_interrupt_softly();
     rc = replay_pump(r);
     if (rc < 0)
-        rc = cli_fail_client(r->cli, r->range.topic);
+        rc = cli_fail_client(r->cli, r->to_topic);
+    else
+        rc = range_result(&r->range);
     if (replay_settle(r) < 0 && !rc)
         rc = cli_fail_client(r->cli, r->to_topic);
     progress_end(&r->progress);
     for (int32_t i = 0; i < r->range.count; i++)
         published += r->sums[i].published;
-    if (r->error)
-        rc = cli_fail(published ? EXIT_PARTLY : cli_exit_of(r->error), cli_topic(r->to_topic),
-                      runnel_error_fix(r->error), "not everything was published: %s", r->error_text);
+    if (r->error) {
+        const char *fix = cli_fix(r->error_text, r->error);
+        rc = cli_fail(published ? EXIT_PARTLY : cli_exit_of(r->error), cli_topic(r->to_topic), fix,
+                      "not everything was published: %s", r->error_text);
+    }
     if (cli_interrupted())
         cli_note(r->cli, "interrupted: what was published is in the list");
     cli_note(r->cli, "published %llu events into %s (%llu/s)", (unsigned long long)published, r->to_topic,

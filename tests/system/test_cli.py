@@ -562,7 +562,8 @@ class Broken(CliTest):
     def setUp(self):
         super().setUp()
         if not self.broker.running():
-            self.broker.process = None
+            if self.broker.process is not None:
+                self.broker.wait()
             self.broker.start()
 
     def test_unreachable(self):
@@ -639,6 +640,42 @@ class Broken(CliTest):
         self.broker.start()
         nothing = os.path.join(self.broker.work, "nothing")
         self.assertNotEqual(self.broker.run("verify", nothing, check=False).returncode, 0)
+
+
+class Damaged(CliTest):
+    """One flipped bit: named by verify; the other partitions are read all the same."""
+
+    @classmethod
+    def setUpClass(cls):
+        # little memory and journal, so that events soon are in segments
+        cls.broker = Broker(env={"RUNNEL_TAILS_BYTES": "8MiB", "RUNNEL_JOURNAL_FILE_BYTES": "8MiB",
+                                 "RUNNEL_JOURNAL_FILES_MAX": "2"})
+
+    def test_damage(self):
+        self.create(2)
+        lines = b"".join(b"%06d %s\n" % (i, b"x" * 1000) for i in range(16000))
+        for partition in (0, 1):
+            self.run_cli("pub", self.topic, "--lines", "-p", partition, input=lines)
+        self.broker.stop()
+        path = os.path.join(self.broker.data, "topics", self.topic, "1", "0" * 20 + ".log")
+        with open(path, "r+b") as log:
+            log.seek(500000)
+            byte = log.read(1)[0]
+            log.seek(500000)
+            log.write(bytes([byte ^ 1]))
+        done = self.broker.run("verify", self.broker.data, "-o", "json", check=False)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        findings = json.loads(done.stdout)["findings"]
+        self.assertTrue(findings and all(f["file"].endswith("/1/" + "0" * 20 + ".log") for f in findings), findings)
+
+        self.broker.start()
+        self.assertIn("SEGMENT_CORRUPT", self.fails(4, "read", self.topic, "-p", 1, "--raw"))
+        self.assertEqual(self.run_cli("read", self.topic, "-p", 0, "--raw").stdout, lines)
+        done = self.broker.run("read", self.topic, "--raw", check=False)
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertGreaterEqual(done.stdout.count(b"\n"), 16000)
+        self.fails(7, "replay", self.topic, "--to-topic", self.topic + "-again")
+        self.assertEqual(self.broker.run("health", "-q", check=False).returncode, 1)
 
 
 if __name__ == "__main__":
