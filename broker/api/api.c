@@ -126,7 +126,10 @@ enum net_take api_park(struct session *s)
 
 void api_room(void *ctx)
 {
-    (void)ctx; /* api_turn_begin() looks: it runs in every turn */
+    /* api_turn_begin() looks in every turn; this makes sure that there is one. Room often comes in the
+     * store's end of turn, when a full group was sent off: those who wait fill the next one while it is being
+     * written. */
+    ((struct api *)ctx)->room = true;
 }
 
 static void api_offer(struct api *api, struct list *node)
@@ -149,6 +152,7 @@ void api_turn_begin(struct api *api)
     /* One after the other until one finds no room. If it got something done it goes to the end of the row,
      * and the next time its successor is first; if not it keeps its place. */
     api->offering = true;
+    api->room = false;
     while ((node = list_pop(&api->parked))) {
         const uint64_t requests = api->stats.requests;
         api_offer(api, node);
@@ -172,7 +176,7 @@ void api_turn_end(struct api *api)
 
 bool api_busy(const struct api *api)
 {
-    return !list_empty(&api->ready) || !list_empty(&api->resumed);
+    return !list_empty(&api->ready) || !list_empty(&api->resumed) || (api->room && !list_empty(&api->parked));
 }
 
 void api_drain(struct api *api)

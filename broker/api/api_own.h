@@ -82,6 +82,7 @@ struct api {
     struct api_extra extra;
     uint8_t broker_id[16];
     bool draining, failed, offering;
+    bool room;           /* on_room came since those who wait were last looked at */
     struct list parked;  /* sessions: wait for room in the journal or in flight, first come first served */
     struct list resumed; /* sessions: their own limit has room again */
     /* acks */

@@ -14,7 +14,7 @@ enum {
     /* A send is bounded so that one reader's megabytes do not hold the loop: the kernel copies inside the
      * submit. */
     NET_SEND_IOVECS = 64,
-    NET_SEND_BYTES = 512 * 1024,
+    NET_SEND_BYTES = 256 * 1024,
     /* Owned output blocks: small for the many quiet connections, large for the busy ones. */
     NET_BLOCK_MIN = 1024,
     NET_BLOCK_MAX = 64 * 1024,

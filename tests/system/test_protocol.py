@@ -416,6 +416,29 @@ class Crowds(Protocol):
         self.assert_serves()
 
 
+    def test_ten_thousand_subscriptions_on_one_connection(self):
+        c, d = self.client(timeout=60.0), self.client(timeout=60.0)
+        batch = wire.encode_batch([Record(value=b"one each")])
+        asked, sent = [], []
+        for i in range(10):
+            d.topic_create("many.%d" % i, 1000)
+            mine, theirs = c.open_topic("many.%d" % i), d.open_topic("many.%d" % i)
+            for p in range(1000):
+                asked.append(c.send(wire.SUBSCRIBE, u32(1000 * i + p) + u32(mine.handle) + u32(p) + wire.from_end() +
+                                    u32(10000)))
+                sent.append((theirs.handle, p))
+        for request in asked:
+            c.wait(request)
+        for request in [d.send_produce([(handle, p, batch)]) for handle, p in sent]:
+            d.wait_produced(request)
+        seen = set()
+        while len(seen) < 10000:
+            f = c.recv_frame(30.0)
+            self.assertEqual(f.op, wire.DELIVER)
+            self.assertNotIn(f.id, seen)
+            seen.add(f.id)
+
+
 class FewConnections(Protocol):
     def setUp(self):
         self.broker = Broker(env={"RUNNEL_CONNECTIONS_MAX": "5"})
