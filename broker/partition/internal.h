@@ -243,6 +243,7 @@ struct store {
     struct list dirty; /* partitions with chunks not yet written */
     struct list clean; /* chunks that are only cache, oldest first */
     bool room_wanted;
+    uint32_t tail_room_wanted; /* bytes that found no room in the tails; 0: none */
 
     /* flusher */
     struct list flush_queue;

@@ -236,6 +236,12 @@ void store_turn_end(struct store *store)
     removals_pump(store);
     history_pump(store); /* readers gave memory back */
     store_wake(store);
+    /* Only once there is room: who is told so for nothing asks again, and the loop would turn without end. */
+    if (store->tail_room_wanted &&
+        store->tail_dirty_bytes + store->tail_room_wanted <= store->options.tail_bytes_max) {
+        store->tail_room_wanted = 0;
+        store->room_wanted = true;
+    }
     if (store->room_wanted && !store->failed) {
         store->room_wanted = false;
         if (store->events.on_room)
@@ -257,7 +263,7 @@ bool store_busy(const struct store *store)
 bool store_room(struct store *store, enum journal_class class, uint32_t batches, uint32_t bytes)
 {
     if (class == JOURNAL_NORMAL && store->tail_dirty_bytes + bytes > store->options.tail_bytes_max) {
-        store->room_wanted = true;
+        store->tail_room_wanted = bytes;
         return false;
     }
     return journal_room(store->journal, class, batches,
