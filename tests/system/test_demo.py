@@ -13,8 +13,8 @@ DEMO = pathlib.Path(__file__).resolve().parents[1] / "demo" / "demo.py"
 
 
 def demo(data, **env):
-    return subprocess.run([sys.executable, "-B", DEMO, "--data", data, "--events", "30000"], env=dict(os.environ, **env), text=True,
-                          stdin=subprocess.DEVNULL, capture_output=True, timeout=240)
+    return subprocess.run([sys.executable, "-B", DEMO, "--data", data, "--events", "30000"], text=True, timeout=240,
+                          env=dict(os.environ, **env), stdin=subprocess.DEVNULL, capture_output=True)
 
 
 class Demo(unittest.TestCase):
