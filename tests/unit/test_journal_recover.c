@@ -406,12 +406,12 @@ static void flip_everything(bool sealed)
     rig_destroy(r);
 }
 
-Test(journal_recover, every_flip_in_a_sealed_journal, .timeout = 100)
+Test(journal_recover, every_flip_in_a_sealed_journal, .timeout = 300)
 {
     flip_everything(true);
 }
 
-Test(journal_recover, every_flip_in_a_journal_without_seal, .timeout = 100)
+Test(journal_recover, every_flip_in_a_journal_without_seal, .timeout = 300)
 {
     flip_everything(false);
 }

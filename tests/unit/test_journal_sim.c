@@ -231,7 +231,7 @@ static uint64_t seeds(uint64_t normal)
     return text ? strtoull(text, NULL, 10) : normal;
 }
 
-Test(journal_sim, power_cuts_and_kills_at_any_step, .timeout = 110)
+Test(journal_sim, power_cuts_and_kills_at_any_step, .timeout = 300)
 {
     static struct world w;
     uint64_t losses = 0, torn = 0, starts = 0, reuses = 0, count = seeds(1500);

@@ -90,7 +90,7 @@ static void flip_every_byte(const char *suffix)
     fixture_free(f);
 }
 
-Test(log_damage, every_flip_in_the_log, .timeout = 100)
+Test(log_damage, every_flip_in_the_log, .timeout = 300)
 {
     flip_every_byte("log");
 }
@@ -102,7 +102,7 @@ Test(log_damage, every_flip_in_the_index)
 
 /* A flip in the .log when the index is lost as well: only the leader epoch (4 bytes of each batch's header)
  * is covered by nothing then. */
-Test(log_damage, rebuilding_meets_flips, .timeout = 100)
+Test(log_damage, rebuilding_meets_flips, .timeout = 300)
 {
     struct fixture *f = small(32);
     char why[LOG_WHY_BYTES];
