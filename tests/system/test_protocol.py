@@ -409,7 +409,7 @@ class Crowds(Protocol):
             self.assert_serves()
             each_kb = (rss_mb(self.broker.pid) - before) * 1000 / count
             print("%d idle connections: %.2f kB each" % (count, each_kb), file=sys.stderr)
-            self.assertLess(each_kb, 2.0)
+            self.assertLess(each_kb, 20.0 if os.environ.get("RUNNEL_SANITIZED") else 2.0)
         finally:
             for s in sockets:
                 s.close()
