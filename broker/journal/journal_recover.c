@@ -3,9 +3,10 @@
  * journal/journal_recover.c: opening a journal, after whatever happened to it; and checking one offline.
  *
  * The order at open matters:
- *   1. scan and replay; refuse damage. Nothing is changed until here, so a refused journal stays evidence.
- *   2. flush what was read. After a SIGKILL a commit may be in the disk's volatile cache only: its write was
- *      never acknowledged by the old process, but is about to be served by this one.
+ *   1. flush. After a SIGKILL a commit may be in the disk's volatile cache only: its write was never
+ *      acknowledged by the old process, but what is replayed has effects (a deleted topic's files go), and is
+ *      about to be served by this one: a power cut must not take it back.
+ *   2. scan and replay; refuse damage. No contents change until here, so a refused journal stays evidence.
  *   3. wipe the headers of files behind the end (a torn switch leaves one), so that their number is free.
  *   4. open a new epoch with a durable commit. From then on the end is fixed: what was cut cannot come back,
  *      even when this process dies at once.
@@ -78,10 +79,10 @@ static int recover_flush(struct recovery *r)
     struct journal_files *files = &r->j->files;
     for (uint32_t i = 0; i < files->count; i++) {
         struct journal_file *f = &files->files[i];
-        if (f->check == JOURNAL_VALID && f->head.number <= r->scan.number) {
+        if (f->check == JOURNAL_VALID) {
             int error = file_sync(f->fd);
             if (error < 0)
-                return recover_fail(r, error, "cannot flush what was recovered");
+                return recover_fail(r, error, "cannot flush what is to be recovered");
         }
     }
     return 0;
@@ -193,9 +194,9 @@ static int recover_all(struct recovery *r)
     if (error == 0)
         error = journal_files_open(&j->files, r->options->dir, true, r->why, r->why_bytes);
     if (error == 0)
-        error = journal_scan(&r->scan);
-    if (error == 0)
         error = recover_flush(r);
+    if (error == 0)
+        error = journal_scan(&r->scan);
     if (error == 0)
         error = recover_sort(r);
     if (error == 0)

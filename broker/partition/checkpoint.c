@@ -48,7 +48,6 @@ int checkpoint_write(const char *data_dir, uint64_t serial, const uint8_t *body,
     memcpy(h.magic, checkpoint_magic, sizeof(h.magic));
     h.crc = checkpoint_crc(&h, body);
     checkpoint_path(path, data_dir, serial);
-    bool is_new = file_exists(path) == 0;
     int fd = file_open(path, FILE_WRITE | FILE_CREATE, NULL);
     if (fd < 0)
         return fd;
@@ -60,9 +59,20 @@ int checkpoint_write(const char *data_dir, uint64_t serial, const uint8_t *body,
     if (!result)
         result = file_sync(fd);
     file_close(fd);
-    if (!result && is_new)
-        result = file_sync_dir(data_dir);
-    return result;
+    /* Also when the file was there: its maker may have failed or died before this. */
+    return result ? result : file_sync_dir(data_dir);
+}
+
+int checkpoint_flush(const char *data_dir, uint64_t serial)
+{
+    char path[LOG_PATH_BYTES];
+    checkpoint_path(path, data_dir, serial);
+    int fd = file_open(path, FILE_WRITE, NULL);
+    if (fd < 0)
+        return fd;
+    int result = file_sync(fd);
+    file_close(fd);
+    return result ? result : file_sync_dir(data_dir);
 }
 
 /* 0 and the body; -ENOENT; -EBADMSG damaged; -EPROTONOSUPPORT unknown version. */

@@ -256,6 +256,7 @@ struct store {
     struct list unsynced;
     bool reclaiming;
     uint64_t reclaim_file;         /* files below this one are being made free */
+    uint64_t reclaim_copies;       /* bytes that may yet be copied forward in this round */
     uint64_t reclaim_sequence;     /* copies forward are durable at this one, */
     uint64_t reclaim_sequence_due; /* which was taken for this reclaim_file */
     bool checkpoint_retry;         /* the last one failed: wait for the timer */
@@ -356,6 +357,8 @@ void reclaim_pump(struct store *store);
 bool reclaim_idle(const struct store *store);
 uint8_t *checkpoint_encode(struct store *store, const struct journal_point *point, uint64_t *bytes);
 int checkpoint_write(const char *data_dir, uint64_t serial, const uint8_t *body, uint64_t bytes);
+/* Makes one that was read durable. */
+int checkpoint_flush(const char *data_dir, uint64_t serial);
 struct checkpoint_file {
     uint8_t *buffer;
     uint64_t buffer_bytes;
@@ -412,6 +415,8 @@ int recover_offline(struct store *store,
 
 /* store.c */
 void store_init_lists(struct store *store);
+/* Nothing is accepted from now on; the next start recovers. */
+void store_fail(struct store *store, const char *what, int error);
 
 /* producers.c */
 struct producers *producers_create(uint32_t max);

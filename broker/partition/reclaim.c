@@ -43,7 +43,7 @@ struct checkpoint_job {
     uint8_t *body;
     uint64_t body_bytes, serial, file;
     int result;
-    bool release; /* else: written for its own sake (stopping) */
+    bool unflushed; /* a segment's data could not be flushed */
     char why[LOG_WHY_BYTES];
 };
 
@@ -79,9 +79,12 @@ static struct chunk *loose_before(const struct partition *p, const struct chunk 
 
 static bool gather_room(struct store *store, uint32_t entries, uint64_t bytes)
 {
-    return bytes <= store->options.request_bytes_max &&
-           journal_room(store->journal, JOURNAL_RESERVED, entries,
-                        (uint32_t)bytes + entries * (uint32_t)sizeof(struct journal_batches));
+    if (bytes + entries * sizeof(struct journal_batches) > journal_atomic_max(store->journal, entries) ||
+        !journal_room(store->journal, JOURNAL_RESERVED, entries,
+                      (uint32_t)bytes + entries * (uint32_t)sizeof(struct journal_batches)))
+        return false;
+    store->reclaim_copies -= bytes < store->reclaim_copies ? bytes : store->reclaim_copies;
+    return true;
 }
 
 /* Copies all dirty batches of a small partition. False: no room just now. */
@@ -136,13 +139,23 @@ static bool gather_partition(struct store *store, struct partition *p)
 {
     struct chunk *last = partition_chunk(p, p->chunk_end - 1);
     bool open_block = !last->closed && block_floor(last->used) > last->write_from;
-    if (dirty_bytes(p) <= gather_forward_max(store) && p->chunk_dirty == p->chunk_queued)
-        return gather_forward_all(store, p);
-    if (open_block && last->journal_file < store->reclaim_file)
-        return gather_close(store, p);
-    if (!last->closed && last->journal_file < store->reclaim_file && p->chunk_dirty == p->chunk_queued)
-        return gather_forward_all(store, p); /* one batch without a whole block */
-    return true;
+    bool queued = p->chunk_dirty < p->chunk_queued, done = true;
+    if (!queued && store->reclaim_copies && dirty_bytes(p) <= gather_forward_max(store))
+        done = gather_forward_all(store, p);
+    else if (last->closed || last->journal_file >= store->reclaim_file)
+        return true;
+    else if (open_block)
+        done = gather_close(store, p);
+    else if (!queued && store->reclaim_copies) /* batches without a whole block */
+        done = gather_forward_all(store, p);
+    else if (!queued)
+        partition_roll(p);
+    /* The journal is full to the brim: a segment's end takes everything, and needs no copy. */
+    if (!done && !last->closed && journal_idle(store->journal)) {
+        partition_roll(p);
+        done = true;
+    }
+    return done;
 }
 
 static bool reclaim_gather(struct store *store)
@@ -210,8 +223,10 @@ static void checkpoint_run(struct work_job *job)
         if (k->result == -ENOENT && cs->segment->partition->gone)
             k->result = 0; /* deleted meanwhile */
     }
-    if (!k->result)
+    if (!k->result) {
         k->result = checkpoint_sync_segments(k);
+        k->unflushed = k->result && k->result != -ENOENT && k->result != -EMFILE && k->result != -ENFILE;
+    }
     if (!k->result)
         k->result = checkpoint_write(k->store->options.data_dir, k->serial, k->body, k->body_bytes);
 }
@@ -262,7 +277,8 @@ static bool checkpoint_start(struct store *store, uint64_t file)
         }
     }
     k->body = checkpoint_encode(store, &point, &k->body_bytes);
-    k->serial = ++store->checkpoint_serial;
+    /* One that fails is tried again under the same number: the next number's file is the last good one. */
+    k->serial = store->checkpoint_serial + 1;
     store->checkpoint = k;
     work_submit(store->work, &k->job, checkpoint_run, checkpoint_done);
     return true;
@@ -302,8 +318,13 @@ static void checkpoint_done(struct work_job *job)
     store->checkpoint = NULL;
     if (saved) {
         store->stats.checkpoints++;
+        store->checkpoint_serial = k->serial;
         journal_release(store->journal, k->file);
         store->reclaiming = false;
+    } else if (k->unflushed) {
+        /* Flushing once more would say that all is well, and the lost pages stay lost. The journal still has
+         * what they held, until a checkpoint says otherwise: none will. The next start writes it anew. */
+        store_fail(store, "a flush of a segment", k->result);
     } else {
         diag(DIAG_WARN, "partition", "a checkpoint could not be written; trying again",
              DIAG_KS("error", strerror(-k->result)), DIAG_KS("detail", k->why));
@@ -329,7 +350,7 @@ static bool reclaim_due(const struct store *store)
 
 void reclaim_pump(struct store *store)
 {
-    if (store->checkpoint || store->failed)
+    if (store->checkpoint || store->failed || store->stopping)
         return;
     if (!store->reclaiming) {
         if (!reclaim_due(store))
@@ -340,6 +361,9 @@ void reclaim_pump(struct store *store)
         uint64_t open = journal_open_file(store->journal);
         if (store->reclaim_file > open)
             store->reclaim_file = open;
+        /* Copies take at most half of what they free: small tails that together fill the journal would be
+         * copied from file to file for ever. Beyond that they are written, however small they are. */
+        store->reclaim_copies = (store->reclaim_file - oldest) * store->options.journal_file_bytes / 2;
     }
     if (store->checkpoint_retry || !reclaim_gather(store))
         return;

@@ -295,7 +295,15 @@ static int recover_checkpoint(struct store *store, struct journal_point *point, 
     store->checkpoint_serial = file.serial;
     result = checkpoint_decode(store, file.body, file.bytes, point, why);
     checkpoint_free(&file);
-    if (!result)
+    if (result)
+        return result;
+    /* Written by a process that was killed before it could flush it, and about to let journal files go: a
+     * power cut must not bring back the one before it, which needs them. */
+    result = checkpoint_flush(store->options.data_dir, store->checkpoint_serial);
+    if (result)
+        snprintf(why, WHY_BYTES, "the checkpoint in %s cannot be flushed: %s", store->options.data_dir,
+                 strerror(-result));
+    else
         removals_now(store);
     return result;
 }

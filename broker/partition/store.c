@@ -24,17 +24,22 @@ static void store_journal_room(void *ctx)
     store->room_wanted = true; /* looked at when the turn ends */
 }
 
-static void store_journal_failed(void *ctx, int error)
+void store_fail(struct store *store, const char *what, int error)
 {
-    struct store *store = ctx;
     char text[WHY_BYTES];
-    snprintf(text, sizeof(text), "a write to the journal failed (%s): nothing more is accepted",
-             strerror(-error));
+    if (store->failed)
+        return;
+    snprintf(text, sizeof(text), "%s failed (%s): nothing more is accepted", what, strerror(-error));
     store->failed = true;
-    diag(DIAG_ERROR, "partition", "the journal failed: nothing more is accepted or acknowledged",
+    diag(DIAG_ERROR, "partition", "the disk failed: nothing more is accepted", DIAG_KS("what", what),
          DIAG_KS("error", strerror(-error)));
     if (store->events.on_failed)
         store->events.on_failed(store->events.ctx, text);
+}
+
+static void store_journal_failed(void *ctx, int error)
+{
+    store_fail(ctx, "a write to the journal", error);
 }
 
 /* ---- disk space ---- */
@@ -228,7 +233,7 @@ void store_turn_end(struct store *store)
 {
     reclaim_pump(store);
     /* Before the journal write, so that what reclaiming copied goes with this turn's group. */
-    if (!store->failed)
+    if (!journal_failed(store->journal))
         journal_submit(store->journal);
     tail_evict(store);
     store_relieve(store);
@@ -274,8 +279,7 @@ enum error store_accepts(const struct store *store, char *why)
 {
     if (store->failed) {
         snprintf(why, WHY_BYTES,
-                 "a write to the journal failed; nothing more is accepted: check the disk, then restart the "
-                 "broker");
+                 "the disk failed; nothing more is accepted: check it, then restart the broker");
         return ERR_STORAGE_FAILED;
     }
     if (store->stopping) {
@@ -326,7 +330,8 @@ bool store_stopped(const struct store *store)
 {
     bool quiet = !store->flush_writes && !store->segments_opening && !store->history_running &&
                  !store->removals_running && !store->checkpoint;
-    return quiet && (store->failed || (store->closing && journal_idle(store->journal)));
+    bool journal = journal_failed(store->journal) || journal_idle(store->journal);
+    return quiet && journal && (store->failed || store->closing);
 }
 
 void store_destroy(struct store *store)

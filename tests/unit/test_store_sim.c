@@ -795,7 +795,7 @@ static uint64_t number(const char *name, uint64_t otherwise)
 Test(store_sim, work_faults_and_crashes, .timeout = 0)
 {
     uint64_t only = number("RUNNEL_SIM_SEED", 0), first = number("RUNNEL_SIM_FIRST", 1);
-    uint64_t count = number("RUNNEL_SIM_SEEDS", 100);
+    uint64_t count = number("RUNNEL_SIM_SEEDS", 400);
     if (only) {
         first = only;
         count = 1;
