@@ -318,6 +318,16 @@ int runnel_record_header(const struct runnel_record *record, size_t i, const cha
     return 0;
 }
 
+size_t runnel_record_headers(const struct runnel_record *record, struct runnel_record_header *out, size_t max)
+{
+    struct reader r = reader_of(record->priv, (uint32_t)record->priv_len);
+    struct bytes n, v;
+    size_t count = 0;
+    while (count < max && count < record->header_count && record_header(&r, &n, &v) == 1)
+        out[count++] = (struct runnel_record_header){ (const char *)n.at, n.len, v.at, v.len };
+    return count;
+}
+
 int runnel_ready(const runnel_consumer *k)
 {
     return (k->in_batch && k->iter.left > 0) || (k->in_delivery && k->at < k->end) || k->queue_count > 0;

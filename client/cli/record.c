@@ -2,6 +2,7 @@
 #include "client/cli/record.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/cli/encode.h"
@@ -48,6 +49,8 @@ void record_end(struct record_writer *w, bool failed)
     if (w->headed && !w->raw && out_is_json(w->out))
         out_items_end(w->out);
     out_flush(w->out);
+    free(w->headers);
+    w->headers = NULL;
 }
 
 /* Makes w->time_text. */
@@ -72,23 +75,7 @@ static void record_text_or_base64(struct out *out, const void *at, size_t len)
     out_literal(out, "\"}");
 }
 
-struct record_header {
-    const char *name;
-    const void *value;
-    size_t name_len, value_len;
-};
-
-static bool record_header(const struct runnel_record *record, size_t i, struct record_header *h)
-{
-    return runnel_record_header(record, i, &h->name, &h->name_len, &h->value, &h->value_len) == 0;
-}
-
-static bool same_name(const struct record_header *a, const struct record_header *b)
-{
-    return a->name_len == b->name_len && !memcmp(a->name, b->name, a->name_len);
-}
-
-static void record_header_value(struct out *out, const struct record_header *h)
+static void record_header_value(struct out *out, const struct runnel_record_header *h)
 {
     if (h->value)
         record_text_or_base64(out, h->value, h->value_len);
@@ -96,54 +83,100 @@ static void record_header_value(struct out *out, const struct record_header *h)
         out_literal(out, "null");
 }
 
-/* Every value of the header `i`, which is the first of its name: alone, or as an array. */
-static void record_header_values(struct out *out, const struct runnel_record *record, size_t i,
-                                 const struct record_header *first)
+/* The value, or all values of the name as an array. */
+static void record_header_values(struct out *out, const struct record_header *header)
 {
-    struct record_header h;
-    bool many = false;
-
-    for (size_t j = i + 1; j < record->header_count && !many; j++)
-        many = record_header(record, j, &h) && same_name(first, &h);
-    if (many)
-        out_literal(out, "[");
-    record_header_value(out, first);
-    for (size_t j = i + 1; j < record->header_count && many; j++) {
-        if (!record_header(record, j, &h) || !same_name(first, &h))
-            continue;
-        out_literal(out, ",");
-        record_header_value(out, &h);
+    if (!header->same) {
+        record_header_value(out, &header->h);
+        return;
     }
-    if (many)
-        out_literal(out, "]");
+    for (const char *lead = "["; header; header = header->same, lead = ",") {
+        out_string(out, lead);
+        record_header_value(out, &header->h);
+    }
+    out_literal(out, "]");
 }
 
-static void record_headers(struct out *out, const struct runnel_record *record)
+static int header_name_order(const struct runnel_record_header *a, const struct runnel_record_header *b)
 {
-    struct record_header first, h;
+    const size_t shorter = a->name_len < b->name_len ? a->name_len : b->name_len;
+    const int order = memcmp(a->name, b->name, shorter);
+
+    return order ? order : (a->name_len > b->name_len) - (a->name_len < b->name_len);
+}
+
+/* By name, then as they came. */
+static int header_order(const void *a, const void *b)
+{
+    const struct record_header *left = *(struct record_header *const *)a,
+                               *right = *(struct record_header *const *)b;
+    const int order = header_name_order(&left->h, &right->h);
+
+    return order ? order : (left > right) - (left < right);
+}
+
+/* Finds those of the same name by sorting: an event may have as many headers as fit its size. */
+static void link_same_names(struct record_header *headers, size_t count)
+{
+    struct record_header **sorted = cli_alloc(count * sizeof(*sorted));
+
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = &headers[i];
+    qsort(sorted, count, sizeof(*sorted), header_order);
+    for (size_t i = 1; i < count; i++) {
+        if (header_name_order(&sorted[i - 1]->h, &sorted[i]->h) != 0)
+            continue;
+        sorted[i - 1]->same = sorted[i];
+        sorted[i]->repeated = true;
+    }
+    free(sorted);
+}
+
+/* Into w->headers; how many. */
+static size_t record_collect(struct record_writer *w, const struct runnel_record *record)
+{
+    struct runnel_record_header *all;
+    size_t count = record->header_count;
+
+    if (!count)
+        return 0;
+    if (count > w->header_size) {
+        w->header_size = count * 2;
+        w->headers = cli_realloc(w->headers, w->header_size * sizeof(*w->headers));
+    }
+    all = cli_alloc(count * sizeof(*all));
+    count = runnel_record_headers(record, all, count);
+    for (size_t i = 0; i < count; i++)
+        w->headers[i] = (struct record_header){ .h = all[i] };
+    free(all);
+    if (count > 1)
+        link_same_names(w->headers, count);
+    return count;
+}
+
+static void record_headers(struct record_writer *w, const struct runnel_record *record)
+{
+    const size_t count = record_collect(w, record);
+    struct out *out = w->out;
     bool comma = false;
 
     out_literal(out, "{");
-    for (size_t i = 0; i < record->header_count; i++) {
-        bool seen = false;
-        if (!record_header(record, i, &first))
-            break;
-        for (size_t j = 0; j < i && !seen; j++)
-            seen = record_header(record, j, &h) && same_name(&first, &h);
-        if (seen)
+    for (size_t i = 0; i < count; i++) {
+        const struct record_header *header = &w->headers[i];
+        if (header->repeated)
             continue;
         if (comma)
             out_literal(out, ",");
         comma = true;
-        if (utf8_valid(first.name, first.name_len)) {
-            out_json_string(out, first.name, first.name_len);
+        if (utf8_valid(header->h.name, header->h.name_len)) {
+            out_json_string(out, header->h.name, header->h.name_len);
         } else { /* a name that cannot be written otherwise */
             out_literal(out, "\"base64:");
-            out_base64(out, first.name, first.name_len);
+            out_base64(out, header->h.name, header->h.name_len);
             out_literal(out, "\"");
         }
         out_literal(out, ":");
-        record_header_values(out, record, i, &first);
+        record_header_values(out, header);
     }
     out_literal(out, "}");
 }
@@ -235,7 +268,7 @@ static void record_json(struct record_writer *w, const struct runnel_record *rec
     record_json_head(w, record);
     record_key(out, record);
     out_literal(out, ",\"headers\":");
-    record_headers(out, record);
+    record_headers(w, record);
     out_literal(out, ",\"payload\":");
     record_payload(out, record);
     out_literal(out, "}");

@@ -18,6 +18,13 @@ enum {
     RECORD_TOPIC_BYTES = 256, /* a topic's name has at most 249 */
 };
 
+/* A header, and the next one of the same name. */
+struct record_header {
+    struct runnel_record_header h;
+    struct record_header *same; /* NULL: none */
+    bool repeated;              /* it is not the first of its name */
+};
+
 struct record_writer {
     struct out *out;
     bool raw, headed;
@@ -27,6 +34,8 @@ struct record_writer {
     /* the beginning of an event in JSON, made for this topic */
     char head_topic[RECORD_TOPIC_BYTES], head[RECORD_TOPIC_BYTES * 6 + 32];
     size_t head_len;
+    struct record_header *headers; /* of the event being written */
+    size_t header_size;
     /* the last time written: many events share one */
     int64_t time_ms;
     char time_text[32];

@@ -21,7 +21,6 @@ enum {
 };
 
 struct replay_sum {
-    int64_t next; /* offset behind the last one published and acknowledged in a row */
     uint64_t published, failed;
 };
 
@@ -32,7 +31,8 @@ struct replay {
     runnel_producer *producer;
     struct replay_sum *sums; /* per partition of the source */
     bool same_count;
-    struct runnel_header *headers;
+    struct runnel_record_header *found; /* the event's headers as they were read ... */
+    struct runnel_header *headers;      /* ... and as they are published */
     size_t header_size;
     char *names; /* header names, terminated */
     size_t names_size;
@@ -69,50 +69,56 @@ static void replay_rows(struct replay *r)
     out_rows_end(out);
 }
 
+/* The first failure ends the replay: going on would leave a hole in the partition's order. */
+static void replay_failed(struct replay *r, int32_t partition, int error, const char *text)
+{
+    r->sums[partition].failed++;
+    if (r->error)
+        return;
+    r->error = error;
+    snprintf(r->error_text, sizeof(r->error_text), "%s", text && *text ? text : runnel_error_text(error));
+}
+
 static void replay_on_delivery(void *ctx, const struct runnel_delivery *delivery)
 {
     struct replay *r = ctx;
-    struct replay_sum *sum = &r->sums[(uintptr_t)delivery->opaque];
+    const int32_t partition = (int32_t)(uintptr_t)delivery->opaque;
 
     r->settled++;
-    if (!delivery->error) {
-        sum->published++;
-        return;
-    }
-    sum->failed++;
-    if (r->error)
-        return;
-    r->error = delivery->error;
-    snprintf(r->error_text, sizeof(r->error_text), "%s",
-             delivery->error_text ? delivery->error_text : runnel_error_text(delivery->error));
+    if (delivery->error)
+        replay_failed(r, partition, delivery->error, delivery->error_text);
+    else
+        r->sums[partition].published++;
 }
 
 /* ---- one event ---- */
 
-/* The record's headers with terminated names, as producing wants them. */
+/* The record's headers with terminated names, as producing wants them. 0, or a negative code. */
 static int replay_headers(struct replay *r, const struct runnel_record *record)
 {
-    const char *name;
-    const void *value;
-    size_t name_len, value_len, used = 0;
+    const size_t count = record->header_count;
+    size_t used = 0;
 
-    if (record->header_count > r->header_size) {
-        r->header_size = record->header_count * 2 + REPLAY_HEADERS_FIRST;
+    if (count > r->header_size) {
+        r->header_size = count * 2 + REPLAY_HEADERS_FIRST;
         r->headers = cli_realloc(r->headers, r->header_size * sizeof(*r->headers));
+        r->found = cli_realloc(r->found, r->header_size * sizeof(*r->found));
     }
-    /* all names together are shorter than the record's private part plus a terminator each */
-    if (record->priv_len + record->header_count > r->names_size) {
-        r->names_size = (record->priv_len + record->header_count) * 2;
+    if (runnel_record_headers(record, r->found, count) != count)
+        return -RUNNEL_E_ARGUMENT;
+    for (size_t i = 0; i < count; i++)
+        used += r->found[i].name_len + 1;
+    if (used > r->names_size) {
+        r->names_size = used * 2;
         r->names = cli_realloc(r->names, r->names_size);
     }
-    for (size_t i = 0; i < record->header_count; i++) {
-        const int rc = runnel_record_header(record, i, &name, &name_len, &value, &value_len);
-        if (rc < 0 || used + name_len + 1 > r->names_size)
-            return rc < 0 ? rc : -RUNNEL_E_ARGUMENT;
-        memcpy(r->names + used, name, name_len);
-        r->names[used + name_len] = '\0';
-        r->headers[i] = (struct runnel_header){ r->names + used, value, value_len };
-        used += name_len + 1;
+    used = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct runnel_record_header *h = &r->found[i];
+        memcpy(r->names + used, h->name, h->name_len);
+        r->names[used + h->name_len] = '\0';
+        r->headers[i] = (struct runnel_header){ r->names + used, h->value, h->value_len };
+        used += h->name_len + 1;
     }
     return 0;
 }
@@ -178,7 +184,7 @@ static int replay_pump(struct replay *r)
         if (range_next(&r->range, &record) == 1) {
             rc = replay_event(r, &record);
             if (rc < 0)
-                return rc;
+                replay_failed(r, record.partition, rc, runnel_last_error(r->cli->client)->text);
         } else if (range_done(&r->range)) {
             return 0;
         } else {
@@ -220,7 +226,9 @@ static int replay_copy(struct replay *r)
         published += r->sums[i].published;
     if (r->error) {
         const char *fix = cli_fix(r->error_text, r->error);
-        rc = cli_fail(published ? EXIT_PARTLY : cli_exit_of(r->error), cli_topic(r->to_topic), fix,
+        rc = cli_exit_of(r->error) == EXIT_USAGE ? EXIT_REFUSED
+                                                 : cli_exit_of(r->error); /* the event's fault */
+        rc = cli_fail(published ? EXIT_PARTLY : rc, cli_topic(r->to_topic), fix,
                       "not everything was published: %s", r->error_text);
     }
     if (cli_interrupted())
@@ -281,6 +289,7 @@ static int replay_run(struct cli *cli)
     range_close(&r.range);
     free(r.sums);
     free(r.headers);
+    free(r.found);
     free(r.names);
     return rc;
 }

@@ -210,6 +210,16 @@ struct runnel_record {
  */
 RUNNEL_API int runnel_record_header(const struct runnel_record *record, size_t i, const char **name,
                                     size_t *name_len, const void **value, size_t *value_len);
+/* All of a record's headers in one walk (a header by its number is found by counting from the first): fills
+ * at most `max` of them; returns how many were filled, less than that only when the record is malformed. */
+struct runnel_record_header {
+    const char *name; /* not terminated */
+    size_t name_len;
+    const void *value; /* NULL: null */
+    size_t value_len;
+};
+RUNNEL_API size_t runnel_record_headers(const struct runnel_record *record, struct runnel_record_header *out,
+                                        size_t max);
 
 /* Reads one topic's partitions without a group, live, from where the option `from` says. NULL on failure. */
 RUNNEL_API runnel_consumer *runnel_consumer_new(runnel_client *client, const char *topic,

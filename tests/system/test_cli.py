@@ -16,6 +16,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import runnel_wire as wire  # noqa: E402
 from broker import Broker, binary  # noqa: E402
 
 WAIT = 60.0  # for anything that must happen; only a failure waits that long
@@ -127,6 +128,32 @@ class PublishAndRead(CliTest):
         self.assertEqual(base64.b64decode(event["key"]), b"\xff\xfe")
         self.assertEqual(event["key_encoding"], "base64")
         self.assertEqual(event["headers"], {"a": ["1", "3"], "b": "2", "c": {"base64": "/w=="}})
+
+    def test_what_other_clients_publish(self):
+        """Null payloads, null header values, names that are not text, and thirty thousand headers."""
+        self.create(1)
+        client = wire.Client(self.broker.url)
+        topic = client.open_topic(self.topic)
+        many = [(b"n%d" % (i % 2000), b"v%d" % i) for i in range(30000)]
+        client.produce(topic, 0, [
+            wire.Record(key=b"", value=None, headers=[(b"none", None), (b"\xff", b"x"), (b"", b"unnamed")]),
+            wire.Record(key=None, value=b"", headers=many)])
+        client.produce(client.open_topic(self.topic + "-1000", create=True), 0, [
+            wire.Record(key=None, value=None, headers=many[:1000])])
+        client.close()
+        null, full = self.read()
+        self.assertEqual((null["key"], null["payload"], null["payload_encoding"]), ("", None, "json"))
+        self.assertEqual(null["headers"], {"none": None, "base64:/w==": "x", "": "unnamed"})
+        self.assertEqual((full["key"], full["payload"], full["payload_encoding"]), (None, "", "utf8"))
+        self.assertEqual(len(full["headers"]), 2000)
+        self.assertEqual(full["headers"]["n7"], ["v%d" % i for i in range(7, 30000, 2000)])
+        self.run_cli("replay", self.topic + "-1000", "--to-topic", self.topic + "-again")
+        again, = self.read(topic=self.topic + "-again")
+        self.assertEqual(again["headers"], {"n%d" % i: "v%d" % i for i in range(1000)})
+        self.assertIsNone(again["payload"])
+        # what the library does not publish ends the replay, and is told
+        self.assertIn("headers", self.fails(7, "replay", self.topic, "--to-topic", self.topic + "-part"))
+        self.assertEqual(self.read(topic=self.topic + "-part")[0]["headers"], null["headers"])
 
     def test_cloudevents_headers(self):
         self.run_cli("pub", self.topic, "x", "--type", "order.placed", "--correlation-id", "c1", "--causation-id", "c0")
