@@ -2,6 +2,7 @@
  *
  * cli/main.c: runnel, the command line: one run of one command.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,6 +85,16 @@ static int main_without_command(struct cli *cli, const char *what, const char *f
     return cli_fail(EXIT_USAGE, NULL, fix, "%s", what);
 }
 
+/* A standard descriptor that was closed would be given to the connection next, and output would go to the
+ * broker. These stand-ins fail when they are used: opened the wrong way round. */
+static void main_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            _exit(EXIT_FAILED);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static struct cli cli; /* outlives main: what exit() finds in it is no leak */
@@ -91,6 +102,7 @@ int main(int argc, char **argv)
     bool parsed;
     int rc;
 
+    main_descriptors();
     signal(SIGPIPE, SIG_IGN); /* out.c sees EPIPE */
     cli_interrupt_hard();
     parsed = args_parse(&cli.args, argc, argv, what, fix) == 0;

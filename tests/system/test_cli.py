@@ -249,6 +249,21 @@ class PublishAndRead(CliTest):
         self.assertEqual(self.run_cli("read", self.topic, "--raw").stdout, lines)
 
 
+    def test_closed_and_full_descriptors(self):
+        """Output that cannot be written is an error; a closed descriptor is never mistaken for the connection."""
+        self.create(1)
+        self.run_cli("pub", self.topic, "--lines", input=b"a\nb\n")
+        for redirect in (">&-", "> /dev/full"):
+            shell = "%s %s" % (" ".join(self.broker.command("read", self.topic, "--raw")), redirect)
+            done = subprocess.run(["sh", "-c", shell], capture_output=True, timeout=WAIT)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertRegex(done.stderr.decode(), r"^error: cannot write: .+ \(standard output\): ")
+        shell = " ".join(self.broker.command("pub", self.topic)) + " <&-"
+        done = subprocess.run(["sh", "-c", shell], capture_output=True, timeout=WAIT)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(len(self.read()), 2)
+
+
 class Ranges(CliTest):
     @classmethod
     def setUpClass(cls):
