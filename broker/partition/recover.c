@@ -150,7 +150,7 @@ static int replay_segment(struct recovery *rec, struct partition *p, const struc
             s->closed = true;
             p->bytes_closed += s->appended;
         }
-        s = segment_create(p, base);
+        (void)segment_create(p, base);
     }
     return 0;
 }
