@@ -120,10 +120,18 @@ struct log_read {
     uint64_t offset;
     uint8_t *buffer;       /* LOG_BLOCK-aligned */
     uint32_t buffer_bytes; /* a multiple of LOG_BLOCK; grown reads are the caller's: see -EMSGSIZE */
+    /* What the read before this one left over (`rest`), or NULL. Without it, the extent in which the batch at
+     * `offset` starts is read and checked twice: by the read that could not give that batch out whole, and by
+     * this one. */
+    const uint8_t *carry;
+    uint32_t carry_bytes;
+    uint64_t carry_end; /* the other read's rest_end */
     /* out */
     const uint8_t *data;     /* in `buffer`: the first whole batch */
     uint32_t bytes;          /* whole batches: at least one */
     uint64_t next_offset;    /* after the last of them */
+    uint32_t rest_bytes;     /* behind them: the beginning, checked as well, of the next batch; */
+    uint64_t rest_end;       /* and where in the .log it breaks off */
     uint32_t bytes_needed;   /* with -EMSGSIZE: the buffer that the first batch and its extents need */
     bool index_damaged;      /* with -EBADMSG: it is the index: log_index_rebuild() may help */
     char why[LOG_WHY_BYTES]; /* with -EBADMSG: file, position, what is wrong */

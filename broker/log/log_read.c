@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Catch-up reading: a run of extents in one direct read, checked, cut to whole batches.
+ * Catch-up reading: a run of extents, read directly, checked, cut to whole batches.
  *
  * An extent is the unit of checking, so a read takes whole extents from the one where the wanted batch
- * starts; the bytes before that batch are read for the checksum's sake only. Extents of a segment are
- * contiguous, so a run of them is one read.
+ * starts; the bytes before that batch are read for the checksum's sake only. A batch that the buffer's end
+ * cuts is left to the next read, which is given the beginning: so reading on from there reads nothing twice.
  */
 #include "log/log.h"
 
@@ -27,10 +27,15 @@ struct read_plan {
     uint32_t fit;   /* of these, how many fit the buffer in whole */
     uint32_t bytes; /* what those hold */
     uint64_t from;  /* position where they start; 0: wherever the first one does */
+    uint32_t head;  /* bytes of the buffer before them: the carry, at their end */
+    uint32_t carry; /* bytes of it */
 };
 
-/* Not an errno: none of the extents read holds the offset (it lies in a gap), go on behind them. */
-enum { READ_FURTHER = 1 };
+/* Not errnos. */
+enum {
+    READ_FURTHER = 1,  /* none of the extents read holds the offset (it lies in a gap): go on behind them */
+    READ_NO_CARRY = 2, /* the carry does not belong here: read without it */
+};
 
 static uint64_t round_up(uint64_t bytes)
 {
@@ -46,7 +51,18 @@ static uint64_t plan_end(const struct read_plan *plan)
 static bool plan_full(const struct read_plan *plan, const struct log_read *read)
 {
     return plan->count == plan->capacity ||
-           (plan->count > 0 && plan_end(plan) - plan->extents[0].position > read->buffer_bytes);
+           (plan->count > 0 && plan_end(plan) - plan->extents[0].position > read->buffer_bytes - plan->head);
+}
+
+/* Drops those of `got` new extents that lie before the wanted position. */
+static uint32_t plan_drop(struct read_plan *plan, uint32_t got)
+{
+    struct log_extent *new = plan->extents + plan->count;
+    uint32_t drop = 0;
+    while (drop < got && new[drop].position < plan->from)
+        drop++;
+    memmove(new, new + drop, (got - drop) * sizeof(*new));
+    return got - drop;
 }
 
 /* Takes extents from the index, from entry `at` on. */
@@ -60,7 +76,7 @@ static int plan_from_index(struct read_plan *plan, const struct log_read *read, 
         if (got <= 0)
             return got;
         at += (uint32_t)got;
-        plan->count += (uint32_t)got;
+        plan->count += plan_drop(plan, (uint32_t)got);
     }
     return 0;
 }
@@ -86,8 +102,8 @@ static int plan_from_caller(struct read_plan *plan, struct log_read *read, uint3
     return 0;
 }
 
-/* The plan of the extents from the last one that starts by `offset` on; `skip`: so many extents later. */
-static int plan_make(struct read_plan *plan, struct log_read *read, uint32_t skip)
+/* The plan of the extents from the last one that starts by `offset` on, or from position plan->from. */
+static int plan_make(struct read_plan *plan, struct log_read *read)
 {
     plan->count = 0;
     int64_t offset = (int64_t)read->offset;
@@ -95,7 +111,7 @@ static int plan_make(struct read_plan *plan, struct log_read *read, uint32_t ski
     if (read->extent_count > 0 && log_extent_starts_by(&read->extents[0], offset)) {
         while (at + 1 < read->extent_count && log_extent_starts_by(&read->extents[at + 1], offset))
             at++;
-        return plan_from_caller(plan, read, at + skip);
+        return plan_from_caller(plan, read, at);
     }
     if (read->segment.extents > 0) {
         struct log_index index;
@@ -103,7 +119,7 @@ static int plan_make(struct read_plan *plan, struct log_read *read, uint32_t ski
         if (result == 0) {
             result = log_index_search(&index, log_extent_starts_by, offset, &at);
             if (result == 0)
-                result = plan_from_index(plan, read, &index, (at ? at - 1 : 0) + skip);
+                result = plan_from_index(plan, read, &index, at ? at - 1 : 0);
             log_index_close(&index);
         }
         read->index_damaged = result == -EBADMSG;
@@ -123,46 +139,69 @@ static int plan_fit(struct read_plan *plan, struct log_read *read)
     plan->bytes = 0;
     for (uint32_t i = 0; i < plan->count; i++) {
         uint64_t bytes = plan->extents[i].position + plan->extents[i].bytes - start;
-        if (round_up(bytes) > read->buffer_bytes)
+        if (round_up(bytes) > read->buffer_bytes - plan->head)
             break;
         plan->fit = i + 1;
         plan->bytes = (uint32_t)bytes;
     }
     if (plan->fit > 0)
         return 0;
-    read->bytes_needed = (uint32_t)round_up(plan->extents[0].bytes);
+    read->bytes_needed = plan->head + (uint32_t)round_up(plan->extents[0].bytes);
     return -EMSGSIZE;
 }
 
-static int read_extents(int fd, struct log_read *read, const struct read_plan *plan)
+static int read_check(struct log_read *read, const struct log_extent *extent, const uint8_t *bytes)
 {
-    uint64_t base = read->segment.base_offset, start = plan->extents[0].position;
-    int64_t got = file_read(fd, read->buffer, round_up(plan->bytes), start);
+    uint64_t base = read->segment.base_offset;
+    uint32_t computed = log_extent_checksum(read->id, base, extent->position, bytes, extent->bytes);
+#ifdef RUNNEL_SABOTAGE_CRC_UNCHECKED
+    computed = extent->checksum;
+#endif
+    if (computed == extent->checksum)
+        return 0;
+    log_say(read->why, read->dir, base, "log",
+            "bytes %" PRIu64 " to %" PRIu64 " are damaged: checksum %08x, computed %08x", extent->position,
+            extent->position + extent->bytes, extent->checksum, computed);
+    return -EBADMSG;
+}
+
+/* Reads `bytes` bytes at `position` of the .log to `out`: whole blocks, which may be cut by the file's end.
+ */
+static int read_piece(int fd, struct log_read *read, uint8_t *out, uint64_t position, uint64_t bytes)
+{
+    uint64_t base = read->segment.base_offset;
+    int64_t got = file_read(fd, out, round_up(bytes), position);
     if (got < 0) {
-        log_say(read->why, read->dir, base, "log", "reading at position %" PRIu64 " failed: %s", start,
+        log_say(read->why, read->dir, base, "log", "reading at position %" PRIu64 " failed: %s", position,
                 strerror((int)-got));
         return (int)got;
     }
-    if ((uint64_t)got < plan->bytes) {
+    if ((uint64_t)got < bytes) {
         log_say(read->why, read->dir, base, "log", "the file ends at position %" PRIu64 ", before %" PRIu64,
-                start + (uint64_t)got, start + plan->bytes);
+                position + (uint64_t)got, position + bytes);
         return -EBADMSG;
     }
-    for (uint32_t i = 0; i < plan->fit; i++) {
-        const struct log_extent *extent = &plan->extents[i];
-        uint32_t computed = log_extent_checksum(read->id, base, extent->position,
-                                                read->buffer + (extent->position - start), extent->bytes);
-#ifdef RUNNEL_SABOTAGE_CRC_UNCHECKED
-        computed = extent->checksum;
-#endif
-        if (computed != extent->checksum) {
-            log_say(read->why, read->dir, base, "log",
-                    "bytes %" PRIu64 " to %" PRIu64 " are damaged: checksum %08x, computed %08x",
-                    extent->position, extent->position + extent->bytes, extent->checksum, computed);
-            return -EBADMSG;
-        }
-    }
     return 0;
+}
+
+/* Reads and checks the extents that fit, a piece of them at a time. One read of all would be a third faster
+ * on an idle disk, and the journal's next write, which acknowledgements wait for, would stand behind all of
+ * it: with 256 KiB its 95th percentile is a third of that with 1 MiB. */
+static int read_extents(int fd, struct log_read *read, const struct read_plan *plan)
+{
+    enum { PIECE_BYTES = 256 << 10 };
+    uint64_t start = plan->extents[0].position;
+    uint8_t *buffer = read->buffer + plan->head;
+    int result = 0;
+    for (uint32_t i = 0, to; i < plan->fit && result == 0; i = to) {
+        uint64_t from = plan->extents[i].position, bytes = 0;
+        for (to = i; to < plan->fit && (to == i || bytes + plan->extents[to].bytes <= PIECE_BYTES); to++)
+            bytes += plan->extents[to].bytes;
+        result = read_piece(fd, read, buffer + (from - start), from, bytes);
+        for (uint32_t k = i; k < to && result == 0; k++)
+            result = read_check(read, &plan->extents[k], buffer + (plan->extents[k].position - start));
+    }
+    return result;
 }
 
 /* How large a buffer must be to hold the extents up to `end` (a position). */
@@ -188,6 +227,7 @@ static int read_needs(struct log_read *read, const struct read_plan *plan, uint6
     }
     if (plan->fit == plan->count)
         return -EAGAIN; /* every extent known from here on was read, and they do not reach */
+    needed += plan->head;
     if (needed <= read->buffer_bytes)
         needed = (uint64_t)read->buffer_bytes + LOG_BLOCK;
     CHECK(needed <= INT32_MAX); /* an extent's limit and a batch's */
@@ -202,44 +242,86 @@ static int read_bad_batch(struct log_read *read, uint64_t position, const char *
     return -EBADMSG;
 }
 
+/* Where the first batch that starts in the extents read starts: bytes from their beginning; none: their end.
+ */
+static uint32_t read_first(const struct read_plan *plan, uint64_t *expected)
+{
+    for (uint32_t i = 0; i < plan->fit; i++) {
+        const struct log_extent *extent = &plan->extents[i];
+        if (extent->first_delta == extent->bytes)
+            continue; /* nothing starts there: the middle of a large batch */
+        *expected = extent->first_offset;
+        return (uint32_t)(extent->position - plan->extents[0].position) + extent->first_delta;
+    }
+    return plan->bytes;
+}
+
 /* Walks the batches in the buffer: stores the range of whole ones from that which holds the offset on. */
 static int read_batches(struct log_read *read, struct read_plan *plan)
 {
-    const uint8_t *data = NULL;
-    const char *what = NULL;
-    uint64_t start = plan->extents[0].position, expected = 0;
-    uint32_t at = plan->bytes, first = 0;
-    while (first < plan->fit && plan->extents[first].first_delta == plan->extents[first].bytes)
-        first++; /* nothing starts there: the middle of a large batch before a gap */
-    if (first < plan->fit) {
-        expected = plan->extents[first].first_offset;
-        at = (uint32_t)(plan->extents[first].position - start) + plan->extents[first].first_delta;
+    const uint8_t *bytes = read->buffer + plan->head - plan->carry, *data = NULL;
+    uint64_t start = plan->extents[0].position - plan->carry, expected = 0;
+    uint32_t total = plan->carry + plan->bytes;
+    uint32_t first = plan->carry + read_first(plan, &expected), at = first;
+    if (plan->carry > 0) {
+        at = 0;
+        expected = 0;
     }
     struct batch batch;
+    const char *what = NULL;
     enum log_batch_result taken = LOG_BATCH_OK;
-    while (at < plan->bytes) {
-        taken = log_batch_take(&batch, read->buffer + at, plan->bytes - at, expected, &what);
+    while (at < total) {
+        taken = log_batch_take(&batch, bytes + at, total - at, expected, &what);
         if (taken != LOG_BATCH_OK)
             break;
+        /* The carry must lead to where the index says that the next batch starts: otherwise it is not ours.
+         */
+        if (at < plan->carry && at + batch.bytes != first)
+            return READ_NO_CARRY;
         uint64_t end = log_batch_end(&batch);
         if (!data && end > read->offset)
-            data = read->buffer + at;
+            data = bytes + at;
         expected = end;
         at += batch.bytes;
     }
+    if (at < plan->carry && (taken == LOG_BATCH_BAD || first != total))
+        return READ_NO_CARRY;
     if (taken == LOG_BATCH_BAD)
         return read_bad_batch(read, start + at, what);
     if (data) {
         read->data = data;
-        read->bytes = (uint32_t)(read->buffer + at - data);
+        read->bytes = (uint32_t)(bytes + at - data);
         read->next_offset = expected;
+        read->rest_bytes = total - at;
+        read->rest_end = start + total;
         return 0;
     }
     if (taken == LOG_BATCH_OK || (batch.bytes && log_batch_end(&batch) <= read->offset)) {
-        plan->from = start + plan->bytes;
+        plan->from = start + total;
         return READ_FURTHER;
     }
     return read_needs(read, plan, start + at + (batch.bytes ? batch.bytes : BATCH_HEADER));
+}
+
+/* Makes the plan and carries it out, again behind what was read while that does not hold the offset. */
+static int read_run(int fd, struct log_read *read, struct read_plan *plan)
+{
+    int result = READ_FURTHER;
+    while (result == READ_FURTHER) {
+        result = plan_make(plan, read);
+        if (result == 0 && plan->carry > 0 &&
+            (plan->count == 0 || plan->extents[0].position != read->carry_end))
+            result = READ_NO_CARRY;
+        if (result == 0)
+            result = plan_fit(plan, read);
+        if (result == 0)
+            result = read_extents(fd, read, plan);
+        if (result == 0)
+            result = read_batches(read, plan);
+        if (result == READ_FURTHER)
+            plan->head = plan->carry = 0; /* it ended before the offset, like all that was read with it */
+    }
+    return result;
 }
 
 int log_read(struct log_read *read)
@@ -250,6 +332,7 @@ int log_read(struct log_read *read)
     read->bytes = 0;
     read->bytes_needed = 0;
     read->next_offset = read->offset;
+    read->rest_bytes = 0;
     read->index_damaged = false;
     read->why[0] = '\0';
     if (read->offset > INT64_MAX || read->offset >= read->segment.end_offset)
@@ -267,15 +350,18 @@ int log_read(struct log_read *read)
     uint64_t plan_bytes = (uint64_t)plan.capacity * sizeof(*plan.extents);
     plan.extents = mem_alloc(MEM_LOG, plan_bytes);
 
-    int result = READ_FURTHER;
-    for (uint32_t skip = 0; result == READ_FURTHER; skip += plan.fit) {
-        result = plan_make(&plan, read, skip);
-        if (result == 0)
-            result = plan_fit(&plan, read);
-        if (result == 0)
-            result = read_extents(fd, read, &plan);
-        if (result == 0)
-            result = read_batches(read, &plan);
+    int result = READ_NO_CARRY;
+    if (read->carry_bytes > 0 && round_up(read->carry_bytes) < read->buffer_bytes) {
+        plan.carry = read->carry_bytes;
+        plan.head = (uint32_t)round_up(read->carry_bytes);
+        plan.from = read->carry_end;
+        memcpy(read->buffer + plan.head - plan.carry, read->carry, plan.carry);
+        result = read_run(fd, read, &plan);
+    }
+    if (result == READ_NO_CARRY) {
+        plan.carry = plan.head = 0;
+        plan.from = 0;
+        result = read_run(fd, read, &plan);
     }
     mem_free(MEM_LOG, plan.extents, plan_bytes);
     file_close(fd);

@@ -54,6 +54,49 @@ void history_destroy(struct store *store)
         history_buffer_free(store, store->history_free);
     store->history_free = NULL;
     CHECK(store->history_bytes == 0);
+    for (uint32_t i = 0; i < HISTORY_CARRIES; i++)
+        mem_free(MEM_HISTORY, store->history_carries[i].data, store->history_carries[i].bytes);
+}
+
+/* ---- left-overs ---- */
+
+/* Gives the read what the one before it left over, when that is still here. */
+static void history_carry_take(struct store *store, struct history_read *r)
+{
+    for (uint32_t i = 0; i < HISTORY_CARRIES; i++) {
+        struct history_carry *c = &store->history_carries[i];
+        if (!c->data || c->offset != r->read.offset || c->base_offset != r->read.segment.base_offset ||
+            c->topic_id != r->read.id.topic_id || c->partition != r->read.id.partition)
+            continue;
+        r->carry = c->data;
+        r->read.carry = c->data;
+        r->read.carry_bytes = c->bytes;
+        r->read.carry_end = c->end;
+        c->data = NULL;
+        return;
+    }
+}
+
+/* Keeps what the read left over, in place of the oldest. */
+static void history_carry_keep(struct store *store, struct history_read *r)
+{
+    struct history_carry *c = &store->history_carries[store->history_carry_next++ % HISTORY_CARRIES];
+    mem_free(MEM_HISTORY, c->data, c->bytes);
+    *c = (struct history_carry){ .topic_id = r->read.id.topic_id,
+                                 .base_offset = r->read.segment.base_offset,
+                                 .offset = r->read.next_offset,
+                                 .end = r->read.rest_end,
+                                 .partition = r->read.id.partition,
+                                 .bytes = r->read.rest_bytes,
+                                 .data = r->rest };
+    r->rest = NULL;
+}
+
+static void history_carry_free(struct history_read *r)
+{
+    mem_free(MEM_HISTORY, r->carry, r->read.carry_bytes);
+    mem_free(MEM_HISTORY, r->rest, r->read.rest_bytes);
+    r->carry = r->rest = NULL;
 }
 
 /* ---- where to read ---- */
@@ -106,6 +149,10 @@ static void history_run(struct work_job *job)
     int result = log_read(&r->read);
     if (result == -EBADMSG && r->read.index_damaged && r->may_rebuild)
         result = history_rebuild(r);
+    if (result == 0 && r->read.rest_bytes > 0 && r->read.rest_bytes <= HISTORY_CARRY_BYTES) {
+        r->rest = mem_alloc(MEM_HISTORY, r->read.rest_bytes);
+        memcpy(r->rest, r->read.data + r->read.bytes, r->read.rest_bytes);
+    }
     r->error = result == 0           ? ERR_OK
                : result == -EMSGSIZE ? ERR_REQUEST_TOO_LARGE
                : result == -EBADMSG  ? ERR_SEGMENT_CORRUPT
@@ -133,6 +180,8 @@ static void history_run_one(struct store *store, struct history_read *r, uint32_
         r->read.segment = s->log;
     else
         r->read.segment = (struct log_segment){ 0 }; /* deleted while it waited: finds nothing */
+    if (s && !r->carry)
+        history_carry_take(store, r);
     r->read.extent_count = s ? history_extents(s, r->read.offset, r->extents, ARRAY_LEN(r->extents)) : 0;
     r->read.extents = r->read.extent_count ? r->extents : NULL;
     /* Only when nobody else writes the index any more: entries yet to be added count on those before them. */
@@ -164,6 +213,7 @@ void history_start(struct history_read *r, struct partition *p, uint64_t offset,
     r->partition = p;
     r->done = done;
     r->slice = (struct slice){ 0 };
+    r->carry = r->rest = NULL;
     r->read = (struct log_read){ .offset = offset };
     r->bytes_wanted = bytes_max < 65536           ? 65536
                       : bytes_max > HISTORY_BYTES ? HISTORY_BYTES
@@ -222,7 +272,10 @@ static void history_done(struct work_job *job)
         r->next_offset = r->read.next_offset;
         store->stats.history_reads++;
         store->stats.history_bytes += r->read.bytes;
+        if (r->rest)
+            history_carry_keep(store, r);
     }
+    history_carry_free(r);
     r->busy = false;
     r->done(r);
     partition_unref(p);

@@ -47,12 +47,14 @@
 #include "proto/batch.h"
 
 enum {
-    CATALOG_TOPIC_ID = 1,     /* `__catalog`: built in, never recorded in itself */
-    CHUNK_BYTES_MIN = 4096,   /* a partition that trickles costs one block */
-    CHUNK_BYTES_MAX = 262144, /* direct writes of this size at depth 4 reach the disk's speed */
-    HISTORY_BYTES = 1048576,  /* one catch-up read */
-    SEGMENT_FDS_MAX = 1024,   /* descriptors of segments being written, kept open */
-    ALLOCATE_STEP = 16777216, /* segments grow by so much at once, or by what is left of them */
+    CATALOG_TOPIC_ID = 1,            /* `__catalog`: built in, never recorded in itself */
+    CHUNK_BYTES_MIN = 4096,          /* a partition that trickles costs one block */
+    CHUNK_BYTES_MAX = 262144,        /* direct writes of this size at depth 4 reach the disk's speed */
+    HISTORY_BYTES = 1048576 + 65536, /* one catch-up read: four extents, and what the last read left over */
+    HISTORY_CARRIES = 8,             /* left-overs kept, for so many readers at once: 2 MiB at most */
+    HISTORY_CARRY_BYTES = 262144,    /* a larger one is read again instead */
+    SEGMENT_FDS_MAX = 1024,          /* descriptors of segments being written, kept open */
+    ALLOCATE_STEP = 16777216,        /* segments grow by so much at once, or by what is left of them */
     WHY_BYTES = 256,
 };
 
@@ -187,6 +189,13 @@ struct durable_queue {
 
 struct producers;
 
+/* What a read left over: the checked beginning of the next batch, for the read that goes on there. */
+struct history_carry {
+    uint64_t topic_id, base_offset, offset, end;
+    uint32_t partition, bytes;
+    uint8_t *data; /* NULL: free */
+};
+
 struct history_buffer {
     enum pin_kind kind;
     uint8_t *data;
@@ -278,6 +287,8 @@ struct store {
     uint32_t history_running;
     uint64_t history_bytes;
     struct history_buffer *history_free;
+    struct history_carry history_carries[HISTORY_CARRIES];
+    uint32_t history_carry_next; /* the next one to be taken over */
 
     bool failed, stopping, closing;
     bool offline; /* store_verify(): nothing is written or removed */

@@ -112,6 +112,7 @@ struct history_read {
     struct log_extent extents[16];
     char dir[LOG_PATH_BYTES];
     uint32_t bytes_wanted;
+    uint8_t *carry, *rest; /* owned: what the read before left over, and what this one does */
     int64_t max_before_ms; /* running maximum of timestamps before the segment */
     bool may_rebuild;      /* a damaged index may be made anew */
     bool rebuilt;

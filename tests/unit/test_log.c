@@ -77,6 +77,55 @@ Test(log, reads_on_from_the_index_into_extents_in_memory)
     }
 }
 
+/* From front to back, each read given what the one before it left over. */
+static uint32_t read_on(const struct fixture *f, const struct log_extent *extents, uint32_t extent_count,
+                        uint32_t buffer_bytes, bool wrong_end)
+{
+    uint8_t *carry = NULL;
+    uint32_t carry_bytes = 0, carried = 0;
+    uint64_t carry_end = 0, offset = f->segment.base_offset;
+    while (offset < f->segment.end_offset) {
+        struct log_read read = { .extents = extents,
+                                 .extent_count = extent_count,
+                                 .carry = carry,
+                                 .carry_bytes = carry_bytes,
+                                 .carry_end = carry_end + (wrong_end ? LOG_BLOCK : 0) };
+        int result = fixture_read(f, &read, offset, buffer_bytes);
+        cr_assert_eq(result, 0, "offset %" PRIu64 ": %d %s", offset, result, read.why);
+        fixture_expect(f, &read);
+        cr_assert(read.data + read.bytes + read.rest_bytes <= read.buffer + read.buffer_bytes);
+        if (read.rest_bytes > 0)
+            cr_assert(memcmp(read.data + read.bytes, f->bytes + read.rest_end - read.rest_bytes,
+                             read.rest_bytes) == 0);
+        free(carry);
+        carry_bytes = read.rest_bytes;
+        carry_end = read.rest_end;
+        carry = malloc(carry_bytes + 1);
+        memcpy(carry, read.data + read.bytes, carry_bytes);
+        carried += carry_bytes > 0;
+        offset = read.next_offset;
+        fixture_read_free(&read);
+    }
+    free(carry);
+    return carried;
+}
+
+Test(log, reads_on_with_what_was_left_over)
+{
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        struct fixture_plan plan = plan_of(seed);
+        struct fixture *f = fixture_make(&plan, seed % 3 ? UINT32_MAX : 11);
+        uint32_t from = f->segment.extents;
+        for (uint32_t blocks = 1; blocks < 30; blocks += 4) {
+            uint32_t carried =
+                read_on(f, f->extents + from, f->extent_count - from, blocks * LOG_BLOCK, false);
+            cr_assert(carried > 0 || blocks > 20);
+            read_on(f, f->extents + from, f->extent_count - from, blocks * LOG_BLOCK, true);
+        }
+        fixture_free(f);
+    }
+}
+
 Test(log, says_when_the_extents_named_do_not_reach)
 {
     struct fixture_plan plan = { .seed = 5, .batches = 4, .value_max = 20000, .extent_blocks_max = 1 };
