@@ -113,6 +113,7 @@ static struct api_options broker_api_options(const struct config *c)
                                  .connection_topics_max = (uint32_t)c->connection_topics_max,
                                  .connection_subscriptions_max = (uint32_t)c->connection_subscriptions_max,
                                  .connection_fetches_max = (uint32_t)c->connection_fetches_max,
+                                 .history_bytes_max = (uint64_t)c->history_bytes,
                                  .auto_create = c->topics_auto_create != 0 };
 }
 

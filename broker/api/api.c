@@ -21,6 +21,7 @@ struct api *api_create(const struct api_options *options, struct timers *timers,
     list_init(&api->resumed);
     list_init(&api->ready);
     list_init(&api->starved);
+    list_init(&api->holding);
     return api;
 }
 
@@ -61,6 +62,8 @@ static void api_on_open(void *ctx, struct conn *c)
     s->conn = c;
     list_init(&s->park);
     list_init(&s->fetches);
+    list_init(&s->history);
+    list_init(&s->history_wait);
     list_init(&s->blocked);
     c->user = s;
 }
@@ -74,6 +77,7 @@ static void api_on_closed(void *ctx, struct conn *c)
     list_remove(&s->park);
     subscribe_session_closed(s);
     fetch_session_closed(s);
+    reading_session_closed(s);
     topics_session_closed(s);
     /* Its replies in the FIFO are dropped when their turn comes: the connection's id finds nobody then. */
     mem_free(MEM_API, s, sizeof(*s));
@@ -88,9 +92,7 @@ static void api_on_drained(void *ctx, struct conn *c)
 
 static void api_on_unlent(void *ctx, const uint8_t *data, uint32_t bytes, void *pin)
 {
-    struct api *api = ctx;
-    struct slice slice = { .data = data, .bytes = bytes, .pin = pin };
-    slice_release(api->store, &slice);
+    reading_unlent(ctx, data, bytes, pin);
 }
 
 struct net_events api_net_events(struct api *api)

@@ -40,6 +40,7 @@ struct api_options {
     uint32_t connection_topics_max;
     uint32_t connection_subscriptions_max;
     uint32_t connection_fetches_max;
+    uint64_t history_bytes_max; /* memory for reads from segments */
     bool auto_create;
 };
 

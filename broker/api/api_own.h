@@ -23,6 +23,7 @@ enum {
     API_SLICE_BYTES = 256 * 1024,
     /* One read of segments for a reader that catches up. */
     API_HISTORY_BYTES = 1024 * 1024,
+    API_HISTORY_SHARE = 4, /* a session may hold a quarter of what is free: see reading_may() */
     /* Deliveries of one turn in all: then the loop looks at the sockets and the journal again. */
     API_TURN_BYTES = 4 * 1024 * 1024,
     API_ACK_BLOCK_BYTES = 64 * 1024,
@@ -44,7 +45,10 @@ struct session {
     uint32_t sub_count, sub_room;
     struct list fetches; /* unanswered FETCH and OFFSETS requests */
     uint32_t fetch_count;
-    struct list blocked; /* subscriptions that wait for room in the connection's output */
+    uint32_t history_count;   /* reads of segments that it has running, or whose memory it holds */
+    struct list history;      /* struct shared_slice: that memory */
+    struct list history_wait; /* subscriptions that wait for some of it to be given back */
+    struct list blocked;      /* subscriptions that wait for room in the connection's output */
 };
 
 struct request {
@@ -90,7 +94,9 @@ struct api {
     uint64_t ack_sequence; /* of the last entry */
     /* subscriptions with something to do, and those waiting for memory to send with */
     struct list ready, starved;
-    uint32_t jobs; /* reads of segments and time look-ups running */
+    struct list holding;    /* subscriptions without credit that hold memory read from segments */
+    uint32_t history_count; /* of all sessions */
+    uint32_t jobs;          /* reads of segments and time look-ups running */
     /* scratch for atomic requests of several batches */
     struct produce_item *items;
     uint32_t item_room;
@@ -147,25 +153,44 @@ void position_range_text(const struct partition *p, uint64_t offset, char *why);
 struct reading {
     struct api *api;
     struct topic *topic;
-    void *owner; /* NULL: nobody waits any more */
+    struct session *session; /* of a read of segments: whose account it is on; NULL: none, or gone */
+    void *owner;             /* NULL: nobody waits any more */
     void (*done)(void *owner, struct reading *r);
+    bool taken; /* its slice, by shared_take() */
     union {
         struct history_read history;
         struct time_lookup time;
     };
 };
-/* `done` is called later, in a loop turn, and may take the slice (slice_take). The reading frees itself. */
-struct reading *reading_history(struct api *api, struct partition *p, uint64_t offset, uint32_t bytes_max,
+/* May the session start one more read of segments? When not, subscribe_history_free() or a later look says. A
+ * session that holds none always may; beyond that each may have a share of what is free, so that those who do
+ * not read cannot use up the memory between them. */
+bool reading_may(struct session *s);
+/* `done` is called later, in a loop turn; it may take the slice by shared_take(). The reading frees itself.
+ */
+struct reading *reading_history(struct session *s, struct partition *p, uint64_t offset, uint32_t bytes_max,
                                 void *owner, void (*done)(void *owner, struct reading *r));
 struct reading *reading_time(struct api *api, struct partition *p, int64_t timestamp_ms, void *owner,
                              void (*done)(void *owner, struct reading *r));
 void reading_abandon(struct reading *r);
-static inline struct slice slice_take(struct slice *slice)
-{
-    const struct slice taken = *slice;
-    *slice = (struct slice){ 0 };
-    return taken;
-}
+/* A slice that goes out in several pieces: memory read from segments comes a megabyte at a time, and neither
+ * a client's credit nor a frame need be that large. Each piece that is lent holds it, and so does its owner.
+ */
+struct shared_slice {
+    struct slice slice;
+    uint32_t refs;
+    struct session *session; /* on whose account it is; NULL: gone */
+    struct list link;        /* in session->history */
+};
+struct shared_slice *shared_take(struct reading *r);
+void reading_session_closed(struct session *s);
+/* What to give to conn_lend() for one more piece. */
+void *shared_pin(struct shared_slice *shared);
+void shared_unref(struct api *api, struct shared_slice *shared);
+/* A piece, or a whole slice, is not needed any more. */
+void reading_unlent(struct api *api, const uint8_t *data, uint32_t bytes, void *pin);
+/* As many whole batches of `bytes` as fit `bytes_max`, and at least one. */
+uint32_t reading_cut(const uint8_t *data, uint32_t bytes, uint32_t bytes_max);
 /* A sentence for what a reading or partition_read() found instead of data. */
 enum error reading_error_text(const struct partition *p, enum error code, uint64_t offset, char *why);
 
@@ -188,6 +213,10 @@ enum net_take subscribe_credit(struct session *s, const struct request *rq);
 enum net_take subscribe_end(struct session *s, const struct request *rq);
 void subscribe_session_closed(struct session *s);
 void subscribe_drained(struct session *s);
+/* Takes that memory from those who wait for credit: it is read again when they have some. */
+void subscribe_give_up_history(struct api *api);
+/* Some of the memory that the session held for reads of segments is free again. */
+void subscribe_history_free(struct session *s);
 void subscribe_turn_end(struct api *api);
 
 /* topics.c */

@@ -81,6 +81,7 @@ static void fetch_reply(struct fetch *f, struct slice slice)
 {
     struct session *s = f->session;
     struct api *api = s->api;
+    slice.bytes = reading_cut(slice.data, slice.bytes, f->bytes_max); /* segments give more than was asked */
     enum { FIELDS = 3 * 8 + 4 };
     const struct wire_fetch_reply body = { .offset = f->offset,
                                            .start_offset = partition_start(f->partition),
@@ -101,6 +102,15 @@ static void fetch_reply(struct fetch *f, struct slice slice)
     fetch_free(f);
 }
 
+static void fetch_reply_history(struct fetch *f, struct shared_slice *shared)
+{
+    struct api *api = f->session->api;
+    struct slice slice = shared->slice;
+    slice.pin = shared_pin(shared);
+    fetch_reply(f, slice);
+    shared_unref(api, shared);
+}
+
 static void fetch_history_done(void *owner, struct reading *r)
 {
     struct fetch *f = owner;
@@ -110,7 +120,7 @@ static void fetch_history_done(void *owner, struct reading *r)
     else if (r->history.error != ERR_OK)
         fetch_fail(f, r->history.error);
     else
-        fetch_reply(f, slice_take(&r->history.slice));
+        fetch_reply_history(f, shared_take(r));
 }
 
 static void fetch_time_done(void *owner, struct reading *r)
@@ -154,13 +164,19 @@ static void fetch_wait(struct fetch *f)
     }
 }
 
+/* Memory is short: looks again soon. */
+static void fetch_again(struct fetch *f)
+{
+    f->waited = false;
+    timer_start(f->session->api->timers, &f->timer, FETCH_RETRY_MS);
+}
+
 static void fetch_serve(struct fetch *f)
 {
     struct api *api = f->session->api;
     struct slice slice = { 0 };
     if (!net_send_room(api->net)) {
-        f->waited = false;
-        timer_start(api->timers, &f->timer, FETCH_RETRY_MS);
+        fetch_again(f);
         return;
     }
     switch (partition_read(f->partition, &f->cursor, f->bytes_max, &slice)) {
@@ -171,7 +187,11 @@ static void fetch_serve(struct fetch *f)
         fetch_wait(f);
         break;
     case READ_HISTORY:
-        f->reading = reading_history(api, f->partition, f->cursor.offset,
+        if (!reading_may(f->session)) {
+            fetch_again(f);
+            return;
+        }
+        f->reading = reading_history(f->session, f->partition, f->cursor.offset,
                                      f->bytes_max < API_HISTORY_BYTES ? f->bytes_max : API_HISTORY_BYTES, f,
                                      fetch_history_done);
         break;

@@ -34,14 +34,52 @@ static void reading_end(struct reading *r)
     topic_release(api->store, r->topic);
 }
 
+/* One read, or the memory that it filled, is off the books. */
+static void reading_settle(struct api *api, struct session *s)
+{
+    CHECK(api->history_count > 0);
+    api->history_count--;
+    if (!s)
+        return;
+    CHECK(s->history_count > 0);
+    s->history_count--;
+    subscribe_history_free(s);
+}
+
 static void reading_history_done(struct history_read *read)
 {
     struct reading *r = CONTAINER_OF(read, struct reading, history);
-    struct store *store = r->api->store;
+    struct api *api = r->api;
     reading_end(r);
     if (r->history.slice.data)
-        slice_release(store, &r->history.slice);
+        slice_release(api->store, &r->history.slice);
+    if (!r->taken)
+        reading_settle(api, r->session);
     mem_free(MEM_API, r, sizeof(*r));
+}
+
+static uint64_t reading_free(const struct api *api)
+{
+    const uint64_t all = api->options.history_bytes_max / API_HISTORY_BYTES;
+    return api->history_count < all ? all - api->history_count : 0;
+}
+
+bool reading_may(struct session *s)
+{
+    struct api *api = s->api;
+    if (reading_free(api) == 0)
+        subscribe_give_up_history(api);
+    const uint64_t free = reading_free(api);
+    if (free == 0)
+        net_short(api->net); /* whoever holds it and does not move is given up */
+    return s->history_count == 0 || s->history_count < free / API_HISTORY_SHARE;
+}
+
+void reading_session_closed(struct session *s)
+{
+    struct list *node;
+    while ((node = list_pop(&s->history)))
+        CONTAINER_OF(node, struct shared_slice, link)->session = NULL;
 }
 
 static void reading_time_done(struct time_lookup *lookup)
@@ -51,10 +89,13 @@ static void reading_time_done(struct time_lookup *lookup)
     mem_free(MEM_API, r, sizeof(*r));
 }
 
-struct reading *reading_history(struct api *api, struct partition *p, uint64_t offset, uint32_t bytes_max,
+struct reading *reading_history(struct session *s, struct partition *p, uint64_t offset, uint32_t bytes_max,
                                 void *owner, void (*done)(void *owner, struct reading *r))
 {
-    struct reading *r = reading_create(api, p, owner, done);
+    struct reading *r = reading_create(s->api, p, owner, done);
+    r->session = s;
+    s->history_count++;
+    s->api->history_count++;
     history_start(&r->history, p, offset, bytes_max, reading_history_done);
     return r;
 }
@@ -70,6 +111,66 @@ struct reading *reading_time(struct api *api, struct partition *p, int64_t times
 void reading_abandon(struct reading *r)
 {
     r->owner = NULL;
+    if (r->session)
+        r->session->history_count--; /* it goes on without an account: the session may be gone by its end */
+    r->session = NULL;
+}
+
+/* ---- slices in pieces ---- */
+
+/* Pins are at least 8-aligned pointers: the lowest bit tells ours from the store's. */
+enum { SHARED_TAG = 1 };
+
+struct shared_slice *shared_take(struct reading *r)
+{
+    struct shared_slice *shared = mem_alloc(MEM_API, sizeof(*shared));
+    *shared = (struct shared_slice){ .slice = r->history.slice, .refs = 1, .session = r->session };
+    r->history.slice = (struct slice){ 0 };
+    r->taken = true; /* the account goes with the memory */
+    list_append(&shared->session->history, &shared->link);
+    return shared;
+}
+
+void *shared_pin(struct shared_slice *shared)
+{
+    shared->refs++;
+    return (char *)shared + SHARED_TAG;
+}
+
+void shared_unref(struct api *api, struct shared_slice *shared)
+{
+    CHECK(shared->refs > 0);
+    if (--shared->refs > 0)
+        return;
+    slice_release(api->store, &shared->slice);
+    list_remove(&shared->link);
+    reading_settle(api, shared->session);
+    mem_free(MEM_API, shared, sizeof(*shared));
+}
+
+void reading_unlent(struct api *api, const uint8_t *data, uint32_t bytes, void *pin)
+{
+    if ((uintptr_t)pin & SHARED_TAG) {
+        shared_unref(api, (struct shared_slice *)(void *)((char *)pin - SHARED_TAG));
+        return;
+    }
+    struct slice slice = { .data = data, .bytes = bytes, .pin = pin };
+    slice_release(api->store, &slice);
+}
+
+uint32_t reading_cut(const uint8_t *data, uint32_t bytes, uint32_t bytes_max)
+{
+    uint32_t at = 0;
+    if (bytes <= bytes_max)
+        return bytes;
+    while (at < bytes) {
+        const uint64_t batch = batch_bytes(data + at, bytes - at);
+        CHECK(batch > 0 && batch <= bytes - at); /* slices hold whole batches */
+        if (at > 0 && at + batch > bytes_max)
+            break;
+        at += (uint32_t)batch;
+    }
+    return at;
 }
 
 enum error reading_error_text(const struct partition *p, enum error code, uint64_t offset, char *why)

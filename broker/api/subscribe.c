@@ -6,9 +6,11 @@
  *
  *   api->ready        something may be there: served at the end of the turn, in turn with the others
  *   session->blocked  room in its connection's output        (on_drained)
+ *   session->history_wait  memory that its connection holds from earlier reads of segments
  *   api->starved      memory for output in all               (looked at in every turn)
  *   partition waiter  a new event                            (wake)
  *   reading           a read of segments, a time look-up     (done)
+ *   api->holding      credit, with memory read from segments (CREDIT)
  *   nowhere           credit                                 (CREDIT)
  *
  * Live readers are served from memory and catch-up readers from segments; a reader crosses over by asking
@@ -35,9 +37,10 @@ struct sub {
     int64_t credit; /* below zero: a batch larger than what was left went out whole */
     struct waiter waiter;
     struct reading *reading;
-    struct slice slice; /* read from segments, not delivered yet */
-    uint64_t slice_next;
-    struct request rq; /* SUBSCRIBE, while its time is looked up */
+    struct shared_slice *history; /* read from segments, not wholly delivered yet */
+    uint32_t history_at;
+    uint64_t history_next; /* the offset after it */
+    struct request rq;     /* SUBSCRIBE, while its time is looked up */
 };
 
 /* ---- by id: open addressing, linear probing ---- */
@@ -123,8 +126,8 @@ static void sub_free(struct sub *sub)
     waiter_cancel(&sub->waiter);
     if (sub->reading)
         reading_abandon(sub->reading);
-    if (sub->slice.data)
-        slice_release(api->store, &sub->slice);
+    if (sub->history)
+        shared_unref(api, sub->history);
     topic_release(api->store, sub->topic);
     mem_free(MEM_API, sub, sizeof(*sub));
 }
@@ -182,8 +185,9 @@ static void sub_history_done(void *owner, struct reading *r)
     struct sub *sub = owner;
     sub->reading = NULL;
     if (r->history.error == ERR_OK) {
-        sub->slice = slice_take(&r->history.slice);
-        sub->slice_next = r->history.next_offset;
+        sub->history = shared_take(r);
+        sub->history_at = 0;
+        sub->history_next = r->history.next_offset;
     } else if (r->history.error != ERR_OFFSET_OUT_OF_RANGE) {
         sub_end(sub, r->history.error);
         return;
@@ -198,14 +202,39 @@ static uint32_t sub_bytes_max(const struct sub *sub, uint32_t share)
     return sub->credit < share ? (uint32_t)sub->credit : share;
 }
 
+/* The next piece of what was read from segments. */
+static uint32_t sub_deliver_history(struct sub *sub)
+{
+    struct shared_slice *h = sub->history;
+    struct slice piece = { .data = h->slice.data + sub->history_at };
+    piece.bytes =
+        reading_cut(piece.data, h->slice.bytes - sub->history_at, sub_bytes_max(sub, API_SLICE_BYTES));
+    piece.pin = shared_pin(h);
+    sub_deliver(sub, piece);
+    sub->session->api->stats.history_deliveries++;
+    sub->history_at += piece.bytes;
+    if (sub->history_at == h->slice.bytes) {
+        sub->cursor = (struct cursor){ .offset = sub->history_next };
+        sub->history = NULL;
+        shared_unref(sub->session->api, h);
+    }
+    sub_ready(sub);
+    return piece.bytes;
+}
+
 /* One slice. Returns its bytes; the subscription is in its next place then. */
 static uint32_t sub_serve(struct sub *sub)
 {
     struct session *s = sub->session;
     struct api *api = s->api;
     struct slice slice = { 0 };
-    if (sub->reading || sub->credit <= 0 || !conn_open(s->conn))
+    if (sub->reading || !conn_open(s->conn))
         return 0;
+    if (sub->credit <= 0) {
+        if (sub->history)
+            list_append(&api->holding, &sub->link);
+        return 0;
+    }
     if (!conn_out_room(s->conn)) {
         list_append(&s->blocked, &sub->link);
         conn_want_drained(s->conn);
@@ -215,14 +244,8 @@ static uint32_t sub_serve(struct sub *sub)
         list_append(&api->starved, &sub->link);
         return 0;
     }
-    if (sub->slice.data) {
-        slice = slice_take(&sub->slice);
-        sub->cursor = (struct cursor){ .offset = sub->slice_next };
-        api->stats.history_deliveries++;
-        sub_deliver(sub, slice);
-        sub_ready(sub);
-        return slice.bytes;
-    }
+    if (sub->history)
+        return sub_deliver_history(sub);
     switch (partition_read(sub->partition, &sub->cursor, sub_bytes_max(sub, API_SLICE_BYTES), &slice)) {
     case READ_DATA:
         sub_deliver(sub, slice);
@@ -235,7 +258,11 @@ static uint32_t sub_serve(struct sub *sub)
         partition_wait(sub->partition, &sub->waiter);
         return 0;
     case READ_HISTORY:
-        sub->reading = reading_history(api, sub->partition, sub->cursor.offset,
+        if (!reading_may(s)) {
+            list_append(&s->history_wait, &sub->link);
+            return 0;
+        }
+        sub->reading = reading_history(s, sub->partition, sub->cursor.offset,
                                        sub_bytes_max(sub, API_HISTORY_BYTES), sub, sub_history_done);
         return 0;
     case READ_BELOW:
@@ -259,6 +286,25 @@ static void subscribe_move(struct list *from, struct list *to)
 void subscribe_drained(struct session *s)
 {
     subscribe_move(&s->blocked, &s->api->ready);
+}
+
+void subscribe_give_up_history(struct api *api)
+{
+    struct list *node;
+    while ((node = list_pop(&api->holding))) {
+        struct sub *sub = CONTAINER_OF(node, struct sub, link);
+        struct shared_slice *h = sub->history;
+        if (sub->history_at > 0)
+            sub->cursor =
+                (struct cursor){ .offset = (uint64_t)batch_base_offset(h->slice.data + sub->history_at) };
+        sub->history = NULL;
+        shared_unref(api, h);
+    }
+}
+
+void subscribe_history_free(struct session *s)
+{
+    subscribe_move(&s->history_wait, &s->api->ready);
 }
 
 void subscribe_turn_end(struct api *api)
@@ -384,9 +430,9 @@ enum net_take subscribe_credit(struct session *s, const struct request *rq)
     sub->credit += body.bytes;
     if (sub->credit > SUB_CREDIT_MAX)
         sub->credit = SUB_CREDIT_MAX;
-    /* Only one that is nowhere else waits for credit. */
-    if (waited && sub->credit > 0 && !sub->reading && !list_linked(&sub->link) &&
-        !list_linked(&sub->waiter.link))
+    /* One that waits for something else too is found there, with its new credit. (Being made ready once too
+     * often is harmless, but for a waiter: it stays with its partition.) */
+    if (waited && sub->credit > 0 && !sub->reading && !list_linked(&sub->waiter.link))
         sub_ready(sub);
     return NET_TAKEN;
 }

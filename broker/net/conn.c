@@ -7,8 +7,6 @@
  */
 #include "net/conn.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "base/check.h"
@@ -35,10 +33,6 @@ struct conn *conn_create(struct net *net, int fd, uint32_t slot, uint32_t genera
     c->cancel_op.name = "recv-cancel";
     c->stop_op.name = "conn-stop";
     c->out.block_bytes = NET_BLOCK_MIN;
-    /* Replies are coalesced here already: the kernel's own waiting would only add delay. Fails harmlessly on
-     * a Unix socket. */
-    const int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return c;
 }
 

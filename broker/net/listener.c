@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
 
 enum {
     LISTENER_BACKLOG = 4096,   /* the kernel caps it at net.core.somaxconn */
+    LISTENER_KEEPALIVE_S = 60, /* silence after which a peer is asked whether it is there */
     LISTENER_PAUSE_MS = 100,   /* without descriptors: by then a connection may have closed */
     LISTENER_HOST_BYTES = 256, /* a DNS name has at most 253 characters */
 };
@@ -160,6 +162,21 @@ static int listener_remove_stale(const struct listener_address *address, const c
     return -EADDRINUSE;
 }
 
+/* On Linux accepted sockets inherit these: no call for each connection. */
+static void listener_tcp_options(int fd)
+{
+    const int on = 1, idle_s = LISTENER_KEEPALIVE_S, interval_s = LISTENER_KEEPALIVE_S / 4, count = 4;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    /* Replies are coalesced in output.c already: the kernel's own waiting would only add delay. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    /* A peer whose machine went without a word would hold its slot for ever. The kernel answers for a client
+     * that is merely busy. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
 static int listener_bind(struct listener *l, const struct listener_address *address, char *why)
 {
     const struct sockaddr *addr = (const struct sockaddr *)&address->addr;
@@ -167,7 +184,7 @@ static int listener_bind(struct listener *l, const struct listener_address *addr
     if (addr->sa_family == AF_INET6)
         (void)setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
     if (!address->local)
-        (void)setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        listener_tcp_options(l->fd);
     int rc = bind(l->fd, addr, address->len) ? -errno : 0;
     if (rc == -EADDRINUSE && address->local) {
         rc = listener_remove_stale(address, ((const struct sockaddr_un *)addr)->sun_path, why);

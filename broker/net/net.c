@@ -243,6 +243,12 @@ static void net_sweep_output(struct conn *c)
     conn_close(c);
 }
 
+void net_short(struct net *net)
+{
+    net->short_until_ms = net_now_ms(net) + 2 * NET_SWEEP_MS;
+    net_sweep_start(net);
+}
+
 static void net_sweep(struct timer *timer)
 {
     struct net *net = CONTAINER_OF(timer, struct net, sweep);

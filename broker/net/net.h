@@ -95,6 +95,10 @@ struct conn *net_find(struct net *net, uint64_t id);
 /* May more bytes be lent just now? When not, wait for on_unlent. */
 bool net_send_room(const struct net *net);
 
+/* Memory that connections hold is short somewhere above: for the next while those that do not read are
+ * closed, as when send_bytes_max is short. */
+void net_short(struct net *net);
+
 /* Before the store's end of turn: connections that waited for their own output go on. */
 void net_turn_begin(struct net *net);
 /* The end of each turn: one send per connection with output, receives that found no buffer, closed slots. */

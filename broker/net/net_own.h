@@ -60,8 +60,14 @@ struct net {
     uint8_t *scratch; /* where output to closed connections goes */
     uint32_t scratch_bytes;
     bool stopping;
+    uint64_t short_until_ms; /* net_short() was called */
     struct net_stats stats;
 };
+
+static inline uint64_t net_now_ms(const struct net *net)
+{
+    return net->clock->mono_ns / 1000000;
+}
 
 /* Half of the memory for unfinished requests is in use: pauses hold nothing back any more, and half-sent
  * frames that do not move are given up. */
@@ -73,12 +79,8 @@ static inline bool net_in_short(const struct net *net)
 /* Three quarters of the memory for output are in use: those who hold it without moving are given up. */
 static inline bool net_out_short(const struct net *net)
 {
-    return net->stats.out_bytes > net->options.send_bytes_max / 4 * 3;
-}
-
-static inline uint64_t net_now_ms(const struct net *net)
-{
-    return net->clock->mono_ns / 1000000;
+    return net->stats.out_bytes > net->options.send_bytes_max / 4 * 3 ||
+           net_now_ms(net) < net->short_until_ms;
 }
 
 /* net.c */

@@ -94,6 +94,11 @@ bool net_send_room(const struct net *net)
     return !rig_now->no_send_room && rig_now->lent_count < API_RIG_LENT / 2;
 }
 
+void net_short(struct net *net)
+{
+    (void)net;
+}
+
 void conn_error(struct conn *conn, uint16_t op, uint32_t request_id, enum error code, const char *text)
 {
     const struct wire_error body = { .code = (uint16_t)code, .text = bytes_of(text) };
@@ -187,6 +192,7 @@ void api_rig_open(struct api_rig *rig)
                                          .connection_topics_max = 16,
                                          .connection_subscriptions_max = 64,
                                          .connection_fetches_max = 32,
+                                         .history_bytes_max = 4 << 20,
                                          .auto_create = true };
     struct store_options store_options;
     struct store_report report;

@@ -225,6 +225,7 @@ Test(api, a_subscription_crosses_from_segments_to_memory_without_a_gap)
             cr_assert_eq(h.op, WIRE_OP_DELIVER);
             cr_assert_eq(h.request_id, 5);
             cr_assert(wire_get_deliver(r, &d));
+            cr_assert_leq(d.batches.len, 100000, "more than the credit");
             for (uint32_t at = 0; at < d.batches.len;) {
                 struct batch b;
                 char why[128];
@@ -245,6 +246,49 @@ Test(api, a_subscription_crosses_from_segments_to_memory_without_a_gap)
     }
     cr_assert_eq(next, EVENTS + 50);
     cr_assert_gt(api_stats(rig.api)->history_deliveries, 0);
+}
+
+/* Six readers take one piece each of what was read for them and then give no credit: together they hold all
+ * the memory for such reads. A seventh one still gets everything. */
+Test(api, readers_without_credit_do_not_keep_history_from_others)
+{
+    enum { EVENTS = 400 };
+    struct api_rig_conn *p = api_rig_connect(&rig, true);
+    const uint32_t hp = open_topic(p, "orders");
+    uint8_t body[64];
+    struct wire_header h;
+    struct reader r;
+    for (uint32_t i = 0; i < EVENTS; i++) {
+        while (p->later)
+            api_rig_turn(&rig);
+        produce(p, WIRE_ACKS_DURABLE, hp, 0, 9000);
+        p->taken = p->out_bytes = 0;
+    }
+    api_rig_turns(&rig, 200);
+    uint32_t got = 0;
+    for (uint32_t i = 0; i < 7; i++) {
+        struct api_rig_conn *s = api_rig_connect(&rig, true);
+        const uint32_t hs = open_topic(s, "orders");
+        struct writer w = writer_of(body, sizeof(body));
+        const struct wire_subscribe sub = { i, hs, 0, { WIRE_FROM_START, 0 }, i < 6 ? 1000 : 1 << 30 };
+        wire_put_subscribe(&w, &sub);
+        api_rig_request(&rig, s, WIRE_OP_SUBSCRIBE, next_id++, body, writer_len(&w));
+        cr_assert(api_rig_reply(s, &h, &r) && h.flags == WIRE_REPLY);
+        for (uint32_t turns = 0; turns < (i < 6 ? 200 : 5000) && got < EVENTS; turns++) {
+            api_rig_turn(&rig);
+            if (i == 6) {
+                api_rig_drain(&rig);
+                while (api_rig_reply(s, &h, &r)) {
+                    struct wire_deliver d;
+                    cr_assert(wire_get_deliver(r, &d));
+                    for (uint32_t at = 0; at < d.batches.len; got++)
+                        at += (uint32_t)batch_bytes(d.batches.at + at, d.batches.len - at);
+                }
+                s->taken = s->out_bytes = 0;
+            }
+        }
+    }
+    cr_assert_eq(got, EVENTS);
 }
 
 Test(api, deliveries_wait_for_room_and_go_on)

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,20 @@ Test(net, frames_whole_and_merged)
     cr_assert_eq(net_stats(t.net)->in_bytes, 0);
     close(fd);
     PUMP_UNTIL(t.closed == 1);
+    stop();
+}
+
+Test(net, accepted_sockets_inherit_their_options)
+{
+    int no_delay = 0, keep_alive = 0;
+    socklen_t len = sizeof(int);
+    start(defaults());
+    const int fd = client();
+    PUMP_UNTIL(t.opened == 1);
+    cr_assert_eq(getsockopt(t.last->fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &len), 0);
+    cr_assert_eq(getsockopt(t.last->fd, SOL_SOCKET, SO_KEEPALIVE, &keep_alive, &len), 0);
+    cr_assert(no_delay && keep_alive);
+    close(fd);
     stop();
 }
 
