@@ -45,8 +45,8 @@ Test(config, dotted_nested_and_mixed_are_the_same)
 {
     const char *texts[] = {
         "data.dir: /d\njournal.files.max: 7\njournal.file.bytes: 32MiB\ntopic.retention.ms: 1d\n",
-        "data:\n  dir: /d\njournal:\n  files:\n    max: 7\n  file:\n    bytes: 32MiB\ntopic:\n  retention:\n "
-        "   ms: 1d\n",
+        ("data:\n  dir: /d\njournal:\n  files:\n    max: 7\n  file:\n    bytes: 32MiB\n"
+         "topic:\n  retention:\n    ms: 1d\n"),
         "data: {dir: /d}\njournal:\n  files.max: 7\n  file.bytes: 32MiB\ntopic: {retention.ms: 86400000}\n",
     };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
