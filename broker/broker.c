@@ -334,6 +334,38 @@ static void broker_advance(struct broker *b)
 
 /* ---- signals ---- */
 
+static void broker_needs_restart(const char *key)
+{
+    diag(DIAG_WARN, "broker", "this key needs a restart", DIAG_KS("key", key));
+}
+
+static bool broker_same_listeners(const struct config *a, const struct config *b)
+{
+    if (a->listen_count != b->listen_count)
+        return false;
+    for (uint32_t i = 0; i < a->listen_count; i++) {
+        if (strcmp(a->listen[i], b->listen[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Says which of the new values are not taken over. */
+static void broker_compare(const struct config *now, struct config *next)
+{
+    for (uint32_t i = 0; i < config_key_count(); i++) {
+        const struct config_key *key = config_key_row(i);
+        if (!key->reloads && config_value(now, key) != config_value(next, key))
+            broker_needs_restart(key->name);
+    }
+    if (strcmp(now->data_dir, next->data_dir) != 0)
+        broker_needs_restart("data.dir");
+    if (next->listen_count == 0)
+        broker_default_listeners(next);
+    if (!broker_same_listeners(now, next))
+        broker_needs_restart("listen");
+}
+
 static void broker_reload(struct broker *b)
 {
     char why[CONFIG_WHY_BYTES];
@@ -343,11 +375,7 @@ static void broker_reload(struct broker *b)
         diag(DIAG_ERROR, "broker", "configuration not reloaded", DIAG_KS("error", why));
         return;
     }
-    for (uint32_t i = 0; i < config_key_count(); i++) {
-        const struct config_key *key = config_key_row(i);
-        if (!key->reloads && config_value(now, key) != config_value(&next, key))
-            diag(DIAG_WARN, "broker", "this key needs a restart", DIAG_KS("key", key->name));
-    }
+    broker_compare(now, &next);
     config_keep_fixed(&next, now);
     broker_cap_connections(&next);
     *now = next;

@@ -517,6 +517,31 @@ class Process(unittest.TestCase):
             for line in b.messages().splitlines():
                 json.loads(line)
 
+    def test_reload_changes_limits_and_names_what_needs_a_restart(self):
+        import tempfile
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+            f.write("connections.max: 100\njournal.files.max: 8\n")
+            f.flush()
+            with Broker(args=["--config", f.name]) as b:
+                for text, expected in (("connections.max: 3\njournal.files.max: 9\n", "key=journal.files.max"),
+                                       ("connections.mx: 3\n", "%s:1: unknown key" % f.name)):
+                    f.seek(0)
+                    f.truncate()
+                    f.write(text)
+                    f.flush()
+                    b.process.send_signal(1)
+                    deadline = time.monotonic() + 5
+                    while expected not in b.messages():
+                        self.assertLess(time.monotonic(), deadline, b.messages())
+                        time.sleep(0.02)
+                self.assertNotIn("key=listen", b.messages())
+                clients = [Client(b.url) for _ in range(3)]
+                refused = Client(b.url, hello=False)
+                code = wire.Reader(refused.recv_frame().body).u16()
+                self.assertEqual(code, TOO_MANY_CONNECTIONS)
+                for c in clients + [refused]:
+                    c.close()
+
     def test_wrong_usage(self):
         self.assertEqual(self.run_broker().returncode, 2)
         self.assertEqual(self.run_broker("--nonsense").returncode, 2)
