@@ -102,6 +102,25 @@ static void removal_done(struct work_job *job)
     removals_pump(store);
 }
 
+/* Is a job at work on the topic's files? They go by their names, and a new topic of the same name takes those
+ * as soon as the removal is done: a checkpoint still running would cut the new topic's segment to the size of
+ * the old one's. */
+static bool removal_must_wait(const struct store *store, const struct removal *r)
+{
+    LIST_FOR_EACH (node, &store->removals) {
+        const struct removal *other = CONTAINER_OF(node, struct removal, link);
+        if (other->topic_id == r->topic_id && other->job.busy)
+            return true;
+    }
+    LIST_FOR_EACH (node, &store->deleted_topics) {
+        const struct topic *t = CONTAINER_OF(node, struct topic, link);
+        for (uint32_t i = 0; t->id == r->topic_id && i < t->partition_count; i++)
+            if (t->partitions[i]->refs)
+                return true;
+    }
+    return false;
+}
+
 void removals_pump(struct store *store)
 {
     uint64_t durable = journal_durable_sequence(store->journal);
@@ -109,7 +128,7 @@ void removals_pump(struct store *store)
         if (store->removals_running >= REMOVALS_RUNNING_MAX)
             return;
         struct removal *r = CONTAINER_OF(node, struct removal, link);
-        if (r->job.busy || r->sequence > durable)
+        if (r->job.busy || r->sequence > durable || (r->whole_topic && removal_must_wait(store, r)))
             continue;
         store->removals_running++;
         work_submit(store->work, &r->job, removal_run, removal_done);
