@@ -262,6 +262,8 @@ static void flush_write_done(struct io_op *op, int32_t res, uint32_t flags)
         } else {
             flush_written(c);
         }
+    } else {
+        tail_abandon(p);
     }
     partition_unref(p);
 }
@@ -275,7 +277,7 @@ void flush_abandon(struct partition *p)
 {
     for (uint64_t s = p->chunk_dirty; s < p->chunk_end; s++)
         list_remove(&partition_chunk(p, s)->link);
-    p->chunk_queued = p->chunk_end;
+    tail_abandon(p);
 }
 
 /* ---- stopping ---- */

@@ -159,7 +159,7 @@ static void history_run(struct work_job *job)
                : result == -ENOENT   ? ERR_OFFSET_OUT_OF_RANGE
                : result == -ENODATA  ? ERR_OFFSET_OUT_OF_RANGE
                                      : ERR_STORAGE_FAILED;
-    if (r->error == ERR_STORAGE_FAILED && !r->read.why[0])
+    if (r->error && !r->read.why[0])
         snprintf(r->read.why, sizeof(r->read.why), "a segment cannot be read: %s", strerror(-result));
 }
 

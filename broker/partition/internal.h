@@ -325,6 +325,9 @@ void tail_clean(struct store *store, struct chunk *c);
 /* Frees cache until tail_bytes fits the budget; forgets everything of a partition. */
 void tail_evict(struct store *store);
 void tail_drop(struct partition *p);
+/* The partition is gone, though readers may hold it for long: nothing of it waits to be written any more, and
+ * its memory goes as soon as no write has it. */
+void tail_abandon(struct partition *p);
 /* Frees the chunks of the oldest segment, which goes (in recovery, also those not written yet). */
 void tail_forget(struct partition *p, const struct segment *s);
 struct tail_buffer *tail_buffer_create(struct store *store, uint32_t room);

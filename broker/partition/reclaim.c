@@ -54,17 +54,6 @@ static uint64_t dirty_file(const struct partition *p)
     return partition_chunk(p, p->chunk_dirty)->journal_file;
 }
 
-/* Bytes to copy when everything that is not in a segment goes forward. */
-static uint64_t dirty_bytes(const struct partition *p)
-{
-    uint64_t bytes = 0;
-    for (uint64_t s = p->chunk_dirty; s < p->chunk_end; s++) {
-        const struct chunk *c = partition_chunk(p, s);
-        bytes += c->used - c->first;
-    }
-    return bytes;
-}
-
 /* The batch that ends in chunk `c`'s carry, in the chunk before it. */
 static struct chunk *loose_before(const struct partition *p, const struct chunk *c, uint32_t *from)
 {
@@ -75,6 +64,19 @@ static struct chunk *loose_before(const struct partition *p, const struct chunk 
         return NULL;
     *from = before->loose;
     return before;
+}
+
+/* Bytes to copy when everything that is not in a segment goes forward. */
+static uint64_t copy_bytes(const struct partition *p)
+{
+    uint32_t from;
+    const struct chunk *before = loose_before(p, partition_chunk(p, p->chunk_dirty), &from);
+    uint64_t bytes = before ? before->used - from : 0;
+    for (uint64_t s = p->chunk_dirty; s < p->chunk_end; s++) {
+        const struct chunk *c = partition_chunk(p, s);
+        bytes += c->used - c->first;
+    }
+    return bytes;
 }
 
 static bool gather_room(struct store *store, uint32_t entries, uint64_t bytes)
@@ -93,9 +95,8 @@ static bool gather_forward_all(struct store *store, struct partition *p)
     uint32_t from;
     struct chunk *first = partition_chunk(p, p->chunk_dirty);
     struct chunk *before = loose_before(p, first, &from);
-    uint64_t bytes = dirty_bytes(p) + (before ? before->used - from : 0);
     uint32_t entries = (uint32_t)(p->chunk_end - p->chunk_dirty) + 1;
-    if (!gather_room(store, entries, bytes))
+    if (!gather_room(store, entries, copy_bytes(p)))
         return false;
     uint64_t file = journal_open_file(store->journal);
     if (before) {
@@ -140,16 +141,15 @@ static bool gather_partition(struct store *store, struct partition *p)
     struct chunk *last = partition_chunk(p, p->chunk_end - 1);
     bool open_block = !last->closed && block_floor(last->used) > last->write_from;
     bool queued = p->chunk_dirty < p->chunk_queued, done = true;
-    if (!queued && store->reclaim_copies && dirty_bytes(p) <= gather_forward_max(store))
+    uint64_t most = store->reclaim_copies ? gather_forward_max(store) : 0;
+    if (!queued && copy_bytes(p) <= most)
         done = gather_forward_all(store, p);
     else if (last->closed || last->journal_file >= store->reclaim_file)
         return true;
-    else if (open_block)
+    else if (open_block && last->used - last->loose <= most)
         done = gather_close(store, p);
-    else if (!queued && store->reclaim_copies) /* batches without a whole block */
-        done = gather_forward_all(store, p);
-    else if (!queued)
-        partition_roll(p);
+    else if (open_block || !queued)
+        partition_roll(p); /* a large batch's last few bytes: the copy would be all of it */
     /* The journal is full to the brim: a segment's end takes everything, and needs no copy. */
     if (!done && !last->closed && journal_idle(store->journal)) {
         partition_roll(p);

@@ -310,6 +310,27 @@ void tail_drop(struct partition *p)
     }
 }
 
+void tail_abandon(struct partition *p)
+{
+    struct store *store = p->store;
+    bool busy = false;
+    for (uint64_t s = p->chunk_first; s < p->chunk_end; s++) {
+        struct chunk *c = partition_chunk(p, s);
+        busy |= io_busy(&c->op);
+        if (c->written)
+            continue;
+        c->written = true;
+        store->tail_dirty_bytes -= c->room;
+    }
+    p->chunk_dirty = p->chunk_queued = p->chunk_end;
+    if (list_linked(&p->dirty_link)) {
+        list_remove(&p->dirty_link);
+        store->dirty_count--;
+    }
+    if (!busy)
+        tail_drop(p);
+}
+
 void tail_forget(struct partition *p, const struct segment *s)
 {
     struct store *store = p->store;
