@@ -223,10 +223,14 @@ static void checkpoint_run(struct work_job *job)
         if (k->result == -ENOENT && cs->segment->partition->gone)
             k->result = 0; /* deleted meanwhile */
     }
+#ifndef RUNNEL_SABOTAGE_CHECKPOINT_BEFORE_FLUSH
     if (!k->result) {
         k->result = checkpoint_sync_segments(k);
         k->unflushed = k->result && k->result != -ENOENT && k->result != -EMFILE && k->result != -ENFILE;
     }
+#else
+    (void)checkpoint_sync_segments;
+#endif
     if (!k->result)
         k->result = checkpoint_write(k->store->options.data_dir, k->serial, k->body, k->body_bytes);
 }
@@ -364,6 +368,9 @@ void reclaim_pump(struct store *store)
         /* Copies take at most half of what they free: small tails that together fill the journal would be
          * copied from file to file for ever. Beyond that they are written, however small they are. */
         store->reclaim_copies = (store->reclaim_file - oldest) * store->options.journal_file_bytes / 2;
+#ifdef RUNNEL_SABOTAGE_RELEASE_BEFORE_CHECKPOINT
+        journal_release(store->journal, store->reclaim_file);
+#endif
     }
     if (store->checkpoint_retry || !reclaim_gather(store))
         return;
