@@ -213,8 +213,6 @@ enum net_take subscribe_credit(struct session *s, const struct request *rq);
 enum net_take subscribe_end(struct session *s, const struct request *rq);
 void subscribe_session_closed(struct session *s);
 void subscribe_drained(struct session *s);
-/* Takes that memory from those who wait for credit: it is read again when they have some. */
-void subscribe_give_up_history(struct api *api);
 /* Some of the memory that the session held for reads of segments is free again. */
 void subscribe_history_free(struct session *s);
 void subscribe_turn_end(struct api *api);

@@ -58,20 +58,11 @@ static void reading_history_done(struct history_read *read)
     mem_free(MEM_API, r, sizeof(*r));
 }
 
-static uint64_t reading_free(const struct api *api)
-{
-    const uint64_t all = api->options.history_bytes_max / API_HISTORY_BYTES;
-    return api->history_count < all ? all - api->history_count : 0;
-}
-
 bool reading_may(struct session *s)
 {
-    struct api *api = s->api;
-    if (reading_free(api) == 0)
-        subscribe_give_up_history(api);
-    const uint64_t free = reading_free(api);
-    if (free == 0)
-        net_short(api->net); /* whoever holds it and does not move is given up */
+    const struct api *api = s->api;
+    const uint64_t all = api->options.history_bytes_max / API_HISTORY_BYTES;
+    const uint64_t free = api->history_count < all ? all - api->history_count : 0;
     return s->history_count == 0 || s->history_count < free / API_HISTORY_SHARE;
 }
 

@@ -288,7 +288,7 @@ void subscribe_drained(struct session *s)
     subscribe_move(&s->blocked, &s->api->ready);
 }
 
-void subscribe_give_up_history(struct api *api)
+static void subscribe_give_up_history(struct api *api)
 {
     struct list *node;
     while ((node = list_pop(&api->holding))) {
@@ -307,7 +307,17 @@ void subscribe_history_free(struct session *s)
     subscribe_move(&s->history_wait, &s->api->ready);
 }
 
-void subscribe_turn_end(struct api *api)
+/* Reads wait for memory: those who hold some without credit give it up, and those who do not read what they
+ * were sent are closed in the end. */
+static void subscribe_relieve(struct api *api)
+{
+    if (!store_history_waiting(api->store))
+        return;
+    subscribe_give_up_history(api);
+    net_short(api->net);
+}
+
+static void subscribe_serve_ready(struct api *api)
 {
     struct list round;
     list_init(&round);
@@ -327,6 +337,12 @@ void subscribe_turn_end(struct api *api)
     /* The turn's share is used up: those who were not served are first in the next one. */
     subscribe_move(&api->ready, &round);
     subscribe_move(&round, &api->ready);
+}
+
+void subscribe_turn_end(struct api *api)
+{
+    subscribe_serve_ready(api);
+    subscribe_relieve(api); /* after it: a read that was just started may be the one that waits */
 }
 
 /* ---- requests ---- */

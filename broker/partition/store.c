@@ -265,6 +265,11 @@ bool store_busy(const struct store *store)
            store->checkpoint;
 }
 
+bool store_history_waiting(const struct store *store)
+{
+    return !list_empty(&store->history_queue);
+}
+
 bool store_room(struct store *store, enum journal_class class, uint32_t batches, uint32_t bytes)
 {
     if (class == JOURNAL_NORMAL && store->tail_dirty_bytes + bytes > store->options.tail_bytes_max) {

@@ -110,6 +110,9 @@ void store_turn_end(struct store *store);
 /* False when nothing of the store's is in flight or due: the loop may sleep without spinning. */
 bool store_busy(const struct store *store);
 
+/* True while reads of segments wait for memory that readers hold (options.history_bytes_max). */
+bool store_history_waiting(const struct store *store);
+
 /* May `batches` batches (or catalogue changes) of `bytes` in all be added now, into one commit? False: wait
  * for on_room(). Larger than request_bytes_max never fits: refuse by name. */
 bool store_room(struct store *store, enum journal_class class, uint32_t batches, uint32_t bytes);
