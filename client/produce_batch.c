@@ -3,31 +3,29 @@
  * client/produce_batch.c: the buffers in which batches are built and from which they are sent.
  *
  * One allocation holds the batch's state, the frame head, the batch, and from its end downwards the caller's
- * opaque pointers, so that an event costs no allocation. Buffers come in three sizes and grow by copying:
- * a thousand partitions with a trickle each must not take a full buffer each. They are kept for reuse;
- * together they never exceed buffer.bytes.
+ * opaque pointers, so that an event costs no allocation. Buffers come in sizes that double, and grow by
+ * copying: a thousand partitions with a trickle each must not take a full buffer each. They are kept for
+ * reuse; together they never exceed buffer.bytes.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/producer.h"
 
-enum { SMALL_BYTES = 4 << 10, MEDIUM_BYTES = 32 << 10 };
-
 void batches_init(struct runnel_producer *p)
 {
     uint32_t batch = (uint32_t)p->options.batch_bytes;
     uint32_t full = (uint32_t)sizeof(struct pbatch) + PRODUCE_PREFIX + batch + batch / 16;
-    p->tier_bytes[BUFFER_FULL] = full;
-    p->tier_bytes[BUFFER_MEDIUM] = full < MEDIUM_BYTES ? full : MEDIUM_BYTES;
-    p->tier_bytes[BUFFER_SMALL] = full < SMALL_BYTES ? full : SMALL_BYTES;
-    for (int i = 0; i < BUFFER_TIERS; i++)
+    for (uint32_t bytes = BUFFER_BYTES_MIN; bytes * 2ull <= full; bytes *= 2)
+        p->tier_bytes[p->tiers++] = bytes;
+    p->tier_bytes[p->tiers++] = full;
+    for (uint32_t i = 0; i < p->tiers; i++)
         TAILQ_INIT(&p->idle[i]);
 }
 
 static void idle_free(struct runnel_producer *p, uint64_t bytes_wanted)
 {
-    for (int i = BUFFER_FULL; i >= 0; i--) {
+    for (uint32_t i = p->tiers; i-- > 0;) {
         struct pbatch *b;
         while (p->allocated + bytes_wanted > (uint64_t)p->options.buffer_bytes &&
                (b = TAILQ_FIRST(&p->idle[i]))) {
@@ -40,7 +38,7 @@ static void idle_free(struct runnel_producer *p, uint64_t bytes_wanted)
 
 void batches_free(struct runnel_producer *p)
 {
-    for (int i = 0; i < BUFFER_TIERS; i++) {
+    for (uint32_t i = 0; i < p->tiers; i++) {
         struct pbatch *b;
         while ((b = TAILQ_FIRST(&p->idle[i]))) {
             TAILQ_REMOVE(&p->idle[i], b, link);
@@ -50,7 +48,7 @@ void batches_free(struct runnel_producer *p)
     packer_free(&p->packer, true);
 }
 
-static struct pbatch *buffer_take(struct runnel_producer *p, enum buffer_tier tier, uint32_t size)
+static struct pbatch *buffer_take(struct runnel_producer *p, uint32_t tier, uint32_t size)
 {
     struct pbatch *b = tier == BUFFER_SINGLE ? NULL : TAILQ_FIRST(&p->idle[tier]);
     if (b) {
@@ -95,8 +93,8 @@ static void set_end(struct pbatch *b)
 struct pbatch *pbatch_take(struct runnel_producer *p, struct part *part, uint64_t record)
 {
     uint64_t need = sizeof(struct pbatch) + PRODUCE_PREFIX + BATCH_HEADER + record + 2 * sizeof(void *);
-    enum buffer_tier tier = part->tier_hint;
-    while (tier < BUFFER_FULL && p->tier_bytes[tier] < need)
+    uint32_t tier = part->tier_hint;
+    while (tier + 1 < p->tiers && p->tier_bytes[tier] < need)
         tier++;
     uint32_t limit =
         p->batch_limit < (uint32_t)p->options.batch_bytes ? p->batch_limit : (uint32_t)p->options.batch_bytes;
@@ -107,6 +105,11 @@ struct pbatch *pbatch_take(struct runnel_producer *p, struct part *part, uint64_
         limit = p->batch_limit;
     }
     struct pbatch *b = buffer_take(p, tier, size);
+    /* It can grow when others have been given back. */
+    while (!b && tier != BUFFER_SINGLE && tier > 0 && p->tier_bytes[tier - 1] >= need) {
+        tier--;
+        b = buffer_take(p, tier, p->tier_bytes[tier]);
+    }
     if (!b)
         return NULL;
     size = b->size;
@@ -148,14 +151,14 @@ bool pbatch_add(struct pbatch *b, int64_t timestamp_ms, const struct runnel_even
 bool pbatch_may_grow(const struct pbatch *b)
 {
     const struct runnel_producer *p = b->part->producer;
-    return b->tier < BUFFER_FULL && p->tier_bytes[b->tier + 1] > b->size;
+    return b->tier != BUFFER_SINGLE && b->tier + 1u < p->tiers;
 }
 
 struct pbatch *pbatch_grow(struct pbatch *b)
 {
     struct part *part = b->part;
     struct runnel_producer *p = part->producer;
-    struct pbatch *n = buffer_take(p, b->tier + 1, p->tier_bytes[b->tier + 1]);
+    struct pbatch *n = buffer_take(p, b->tier + 1u, p->tier_bytes[b->tier + 1]);
     if (!n)
         return NULL;
     uint32_t size = n->size, used = pbatch_bytes(b), count = (uint32_t)b->builder.count;
@@ -173,14 +176,14 @@ struct pbatch *pbatch_grow(struct pbatch *b)
     return n;
 }
 
-enum buffer_tier pbatch_tier(const struct pbatch *b)
+uint32_t pbatch_tier(const struct pbatch *b)
 {
     const struct runnel_producer *p = b->part->producer;
     uint32_t bytes = (uint32_t)sizeof(*b) + PRODUCE_PREFIX + pbatch_bytes(b);
     if (p->on_delivery)
         bytes += (uint32_t)b->builder.count * (uint32_t)sizeof(void *);
-    enum buffer_tier tier = BUFFER_SMALL;
-    while (tier < BUFFER_FULL && p->tier_bytes[tier] < bytes)
+    uint32_t tier = 0;
+    while (tier + 1 < p->tiers && p->tier_bytes[tier] < bytes)
         tier++;
     return tier;
 }

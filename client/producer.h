@@ -34,7 +34,8 @@ enum {
     HEADERS_MAX = 1024,
 };
 
-enum buffer_tier { BUFFER_SMALL, BUFFER_MEDIUM, BUFFER_FULL, BUFFER_SINGLE, BUFFER_TIERS };
+/* Buffers are of 4 KiB, 8 KiB, ... up to what a full batch needs; or made for one large event. */
+enum { BUFFER_BYTES_MIN = 4 << 10, BUFFER_TIERS_MAX = 16, BUFFER_SINGLE = 255 };
 
 struct pbatch {
     TAILQ_ENTRY(pbatch) link;
@@ -44,7 +45,7 @@ struct pbatch {
     struct batch_builder builder;
     uint64_t serial; /* order within the partition */
     uint32_t size;   /* of the whole allocation */
-    uint8_t tier;    /* enum buffer_tier */
+    uint8_t tier;    /* index of its size, or BUFFER_SINGLE */
     uint32_t bytes;  /* of the finished batch; 0: still being built */
     uint32_t limit;  /* of the batch */
     bool numbered;   /* has its sequence under the present id */
@@ -118,6 +119,8 @@ struct runnel_producer {
 
     struct part **parts;
     uint32_t part_count, sticky;
+    uint64_t clock_tick; /* when clock_ms was read */
+    int64_t clock_ms;
     struct part_list open, ready, paused;
     uint32_t in_flight;
     uint64_t flight_bytes;
@@ -126,8 +129,8 @@ struct runnel_producer {
     uint64_t queued; /* events not reported */
 
     /* Buffers. */
-    struct pbatch_list idle[BUFFER_TIERS];
-    uint32_t tier_bytes[BUFFER_TIERS];
+    struct pbatch_list idle[BUFFER_TIERS_MAX];
+    uint32_t tier_bytes[BUFFER_TIERS_MAX], tiers;
     uint64_t allocated, in_use;
     bool starved; /* an event found no room: open batches go out without waiting for more */
     struct packer packer;
@@ -162,7 +165,7 @@ bool pbatch_add(struct pbatch *b, int64_t timestamp_ms, const struct runnel_even
 bool pbatch_may_grow(const struct pbatch *b);
 struct pbatch *pbatch_grow(struct pbatch *b);
 /* The smallest kind of buffer that would have done. */
-enum buffer_tier pbatch_tier(const struct pbatch *b);
+uint32_t pbatch_tier(const struct pbatch *b);
 /* Numbers, compresses and completes it as far as that has not been done. */
 void pbatch_finish(struct pbatch *b);
 /* Bytes so far. */
