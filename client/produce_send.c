@@ -115,12 +115,12 @@ void pbatch_settle(struct pbatch *b, int error, const char *text)
         producer_report(p);
 }
 
-static void flight_leave(struct pbatch *b)
+void flight_leave(struct pbatch *b)
 {
     struct runnel_producer *p = b->part->producer;
     TAILQ_REMOVE(&b->part->flight, b, link);
     b->part->flight_count--;
-    p->in_flight--;
+    p->in_flight -= b->leads;
     p->flight_bytes -= b->out.len;
     if (p->options.acks != WIRE_ACKS_NONE)
         p->client->inflight_bytes -= b->out.len;
@@ -184,6 +184,17 @@ static bool waits_for_earlier(const struct pbatch *b)
     return first && first->serial < b->serial;
 }
 
+/* Some batch of the request was refused, perhaps this one. */
+static void group_refused(struct pbatch *b, int64_t now_ms)
+{
+    b->alone = true;
+    b->part->drain = true;
+    if (error_retriable((uint16_t)b->error))
+        batch_again(b, now_ms, true);
+    else
+        queue_insert(b->part, b);
+}
+
 static void batch_answered(struct pbatch *b, int64_t now_ms)
 {
     struct part *part = b->part;
@@ -191,6 +202,10 @@ static void batch_answered(struct pbatch *b, int64_t now_ms)
     bool behind = part->drain || p->state == PRODUCER_DRAINING; /* an earlier one was refused */
     flight_leave(b);
     b->answered = false;
+    if (b->grouped && b->error && b->error != ERR_CLIENT_UNREACHABLE) {
+        group_refused(b, now_ms);
+        return;
+    }
     switch (b->error) {
     case ERR_OK:
         part->attempts = 0;
@@ -249,26 +264,57 @@ static void part_answers(struct part *part)
         producer_renumber(p);
 }
 
-static void produce_answered(struct runnel_client *c, struct request *r, const struct reply *reply)
+/* One batch of the request: what the answer says of it. */
+static void batch_take_answer(struct pbatch *b, const struct reply *reply, const struct wire_produced *row)
 {
-    struct pbatch *b = OWNER(struct pbatch, request, r);
-    struct part *part = b->part;
-    const uint8_t *rows;
-    uint16_t count;
     b->answered = true;
     b->error = reply->error;
     if (reply->error) {
         snprintf(b->text, sizeof(b->text), "%.*s", (int)reply->text.len, (const char *)reply->text.at);
-    } else if (b->out.queued || !wire_get_produced(reply->body, &rows, &count) || count != 1) {
-        /* The answer to something not yet sent, or to something else. */
-        b->error = ERR_CLIENT_UNREACHABLE;
-        client_break(c, ERR_CLIENT_PROTOCOL, "the answer to a PRODUCE cannot be understood");
     } else {
-        struct wire_produced row = wire_produced_row(rows, 0);
-        b->offset = (int64_t)row.base_offset;
-        b->duplicate = row.flags & WIRE_PRODUCED_DUPLICATE;
+        b->offset = (int64_t)row->base_offset;
+        b->duplicate = row->flags & WIRE_PRODUCED_DUPLICATE;
     }
-    part_answers(part);
+}
+
+static bool group_sent(const struct pbatch *first, uint32_t *count)
+{
+    bool sent = true;
+    *count = 0;
+    for (const struct pbatch *b = first; b; b = b->group_next, ++*count)
+        sent &= !b->out.queued;
+    return sent;
+}
+
+static void produce_answered(struct runnel_client *c, struct request *r, const struct reply *reply)
+{
+    static const struct reply broken = { .error = ERR_CLIENT_UNREACHABLE };
+    struct pbatch *first = OWNER(struct pbatch, request, r), *b, *next;
+    const uint8_t *rows = NULL;
+    uint16_t rows_count;
+    uint32_t count;
+    bool sent = group_sent(first, &count);
+    /* The answer to something not yet sent, or to something else. */
+    bool good =
+        reply->error || (sent && wire_get_produced(reply->body, &rows, &rows_count) && rows_count == count);
+    for (b = first, count = 0; b; b = b->group_next, count++) {
+        struct wire_produced row = { 0 };
+        if (rows && good)
+            row = wire_produced_row(rows, (uint16_t)count);
+        if (b->out.queued)
+            TAILQ_REMOVE(&c->transport.out, &b->out, link);
+        b->out.queued = false;
+        batch_take_answer(b, good ? reply : &broken, &row);
+    }
+    /* The first one last: while it is in flight the request counts, so nobody takes the producer for drained
+     * before the others have been looked at. */
+    for (b = first->group_next; b; b = next) {
+        next = b->group_next;
+        part_answers(b->part);
+    }
+    part_answers(first->part);
+    if (!good || (!sent && reply->error != ERR_CLIENT_UNREACHABLE))
+        client_break(c, ERR_CLIENT_PROTOCOL, "the answer to a PRODUCE cannot be understood");
 }
 
 void producer_sent(void *client, struct outgoing *o)
@@ -324,41 +370,50 @@ static bool room_for(const struct runnel_producer *p, uint32_t bytes)
     return c->inflight_bytes == 0 || c->inflight_bytes + bytes <= c->inflight_bytes_max;
 }
 
-static void frame_head(struct pbatch *b, uint32_t request_id)
+/* Each batch has its head right before it; the first one has the frame's before that. */
+static void batch_head(const struct runnel_producer *p, struct pbatch *b)
 {
-    struct runnel_producer *p = b->part->producer;
-    struct writer w = writer_of(b->data, PRODUCE_PREFIX + b->bytes);
-    uint8_t *frame = wire_frame_begin(&w);
-    wire_put_produce(&w, (uint8_t)p->options.acks, 1);
+    struct writer w = writer_of(b->data + PRODUCE_PREFIX - PRODUCE_BATCH_HEAD, PRODUCE_BATCH_HEAD);
     write_u32(&w, p->handle);
     write_u32(&w, b->part->index);
     write_u32(&w, b->bytes);
-    write_space(&w, b->bytes); /* the batch stands there already */
-    wire_frame_end(&w, frame, WIRE_OP_PRODUCE, 0, request_id);
 }
 
-/* False: no request slot is free. */
-static bool batch_dispatch(struct pbatch *b)
+static void frame_head(const struct runnel_producer *p, struct pbatch *first, uint16_t count, uint32_t bytes)
 {
-    struct part *part = b->part;
+    struct wire_header h = { .size = bytes, .op = WIRE_OP_PRODUCE, .request_id = first->request.id };
+    struct writer w = writer_of(first->data, PRODUCE_PREFIX - PRODUCE_BATCH_HEAD);
+    write_raw(&w, &h, sizeof(h));
+    wire_put_produce(&w, (uint8_t)p->options.acks, count);
+}
+
+/* Puts the first batch of a partition's queue into flight, as the first or another one of a request. */
+static void batch_take_off(struct part *part, bool leads)
+{
     struct runnel_producer *p = part->producer;
-    uint32_t id = 0;
-    if (p->options.acks != WIRE_ACKS_NONE) {
-        id = request_begin(p->client, &b->request, WIRE_OP_PRODUCE, produce_answered);
-        if (!id)
-            return false;
-        p->client->inflight_bytes += PRODUCE_PREFIX + b->bytes;
-    }
-    frame_head(b, id);
-    b->out.at = b->data;
-    b->out.len = PRODUCE_PREFIX + b->bytes;
+    struct pbatch *b = TAILQ_FIRST(&part->queue);
+    uint32_t head = leads ? PRODUCE_PREFIX : PRODUCE_BATCH_HEAD;
+    batch_head(p, b);
+    b->leads = leads;
+    b->grouped = !leads;
+    b->group_next = NULL;
+    b->out.at = b->data + PRODUCE_PREFIX - head;
+    b->out.len = head + b->bytes;
+    b->out.follows = !leads;
     TAILQ_REMOVE(&part->queue, b, link);
     TAILQ_INSERT_TAIL(&part->flight, b, link);
+    part->group = p->groups;
     part->flight_count++;
-    p->in_flight++;
+    p->in_flight += leads;
     p->flight_bytes += b->out.len;
+    if (p->options.acks != WIRE_ACKS_NONE)
+        p->client->inflight_bytes += b->out.len;
     transport_queue(&p->client->transport, &b->out);
-    return true;
+    part_place(part);
+    if (part->place == PLACE_READY) { /* in turn with the others */
+        TAILQ_REMOVE(&p->ready, part, link);
+        TAILQ_INSERT_TAIL(&p->ready, part, link);
+    }
 }
 
 static int64_t now_us(void)
@@ -372,7 +427,64 @@ bool produce_eager(const struct runnel_producer *p, const struct part *part)
 {
     if (p->options.linger_us && !p->flushing && now_us() < part->open->opened_us + p->options.linger_us)
         return false;
-    return p->in_flight == 0 || p->starved || p->flight_bytes + pbatch_bytes(part->open) <= EAGER_BYTES;
+    /* While a request is being filled it counts already, and is no reason not to fill it. */
+    return p->in_flight == p->filling || p->starved ||
+           p->flight_bytes + pbatch_bytes(part->open) <= EAGER_BYTES;
+}
+
+/* The partition whose turn it is, with a finished batch at the front of its queue; NULL: nothing is to be
+ * sent now. */
+static struct part *next_part(struct runnel_producer *p)
+{
+    struct part *part;
+    while ((part = TAILQ_FIRST(&p->ready)) || (part = TAILQ_FIRST(&p->open))) {
+        if (part->place == PLACE_OPEN) {
+            if (!produce_eager(p, part))
+                return NULL;
+            part_seal(part);
+        }
+        struct pbatch *b = TAILQ_FIRST(&part->queue);
+        pbatch_finish(b);
+        if (b->bytes <= p->batch_limit)
+            return part;
+        /* The broker came back with smaller limits. */
+        TAILQ_REMOVE(&part->queue, b, link);
+        batch_refused(b, ERR_BATCH_TOO_LARGE,
+                      "the broker now takes smaller batches than when this was built");
+        part_place(part);
+    }
+    return NULL;
+}
+
+static bool may_share(const struct runnel_producer *p, const struct pbatch *b)
+{
+    return !b->alone && b->bytes <= GROUP_BATCH_BYTES && p->options.acks != WIRE_ACKS_NONE;
+}
+
+/* More small batches into the request that `first` begins. */
+static void group_fill(struct runnel_producer *p, struct pbatch *first)
+{
+    struct pbatch *last = first;
+    uint32_t bytes = first->out.len, max = GROUP_BYTES;
+    uint16_t count = 1;
+    if (max > p->client->frame_bytes_max)
+        max = p->client->frame_bytes_max;
+    p->filling = 1;
+    while (may_share(p, first) && count < GROUP_MAX) {
+        struct part *part = next_part(p);
+        struct pbatch *b = part && part->group != p->groups ? TAILQ_FIRST(&part->queue) : NULL;
+        if (!b || !may_share(p, b) || bytes + PRODUCE_BATCH_HEAD + b->bytes > max ||
+            !room_for(p, PRODUCE_BATCH_HEAD + b->bytes))
+            break;
+        batch_take_off(part, false);
+        bytes += b->out.len;
+        first->grouped = true;
+        last->group_next = b;
+        last = b;
+        count++;
+    }
+    p->filling = 0;
+    frame_head(p, first, count, bytes);
 }
 
 static void unpause(struct runnel_producer *p, int64_t now_ms)
@@ -394,29 +506,16 @@ void produce_send(struct runnel_producer *p, int64_t now_ms)
     if (p->in_use < (uint64_t)p->options.buffer_bytes / 2)
         p->starved = false;
     while (p->state == PRODUCER_READY && p->in_flight < p->options.in_flight) {
-        struct part *part = TAILQ_FIRST(&p->ready);
-        if (!part) {
-            part = TAILQ_FIRST(&p->open);
-            if (!part || !produce_eager(p, part))
-                return;
-            part_seal(part);
-        }
-        struct pbatch *b = TAILQ_FIRST(&part->queue);
-        pbatch_finish(b);
-        if (b->bytes + PRODUCE_PREFIX > p->client->frame_bytes_max || b->bytes > p->batch_limit) {
-            /* The broker came back with smaller limits. */
-            TAILQ_REMOVE(&part->queue, b, link);
-            batch_refused(b, ERR_BATCH_TOO_LARGE,
-                          "the broker now takes smaller batches than when this was built");
-            part_place(part);
-            continue;
-        }
-        if (!room_for(p, b->bytes + PRODUCE_PREFIX) || !batch_dispatch(b))
+        struct part *part = next_part(p);
+        struct pbatch *b = part ? TAILQ_FIRST(&part->queue) : NULL;
+        if (!b || !room_for(p, PRODUCE_PREFIX + b->bytes))
             return;
-        part_place(part);
-        if (part->place == PLACE_READY) { /* in turn with the others */
-            TAILQ_REMOVE(&p->ready, part, link);
-            TAILQ_INSERT_TAIL(&p->ready, part, link);
-        }
+        b->request.id = 0;
+        if (p->options.acks != WIRE_ACKS_NONE &&
+            !request_begin(p->client, &b->request, WIRE_OP_PRODUCE, produce_answered))
+            return;
+        p->groups++;
+        batch_take_off(part, true);
+        group_fill(p, b);
     }
 }

@@ -184,21 +184,23 @@ void producer_advance(struct runnel_producer *p, int64_t now_ms)
         produce_send(p, now_ms);
 }
 
-/* The requests have been answered as broken; what has none (acks none) is taken back here. */
-void producer_broken(struct runnel_producer *p)
+static void producer_take_back(struct runnel_producer *p)
 {
     for (uint32_t i = 0; i < p->part_count; i++) {
         struct part *part = p->parts[i];
-        struct pbatch *b = TAILQ_LAST(&part->flight, pbatch_list);
-        for (; b; b = TAILQ_LAST(&part->flight, pbatch_list)) {
-            TAILQ_REMOVE(&part->flight, b, link);
-            part->flight_count--;
-            p->in_flight--;
-            p->flight_bytes -= b->out.len;
+        struct pbatch *b;
+        while ((b = TAILQ_LAST(&part->flight, pbatch_list))) {
+            flight_leave(b);
             TAILQ_INSERT_HEAD(&part->queue, b, link);
         }
         part_place(part);
     }
+}
+
+/* The requests have been answered as broken; what has none (acks none) is taken back here. */
+void producer_broken(struct runnel_producer *p)
+{
+    producer_take_back(p);
     if (p->state != PRODUCER_FAILED)
         p->state = PRODUCER_OFFLINE;
 }
@@ -354,30 +356,25 @@ runnel_producer *runnel_producer_new(runnel_client *c, const char *topic, const 
     return NULL;
 }
 
-/* Batches that the transport or an answer still refers to: no one may know them any more. */
+/* Takes back what is in flight, so that neither the transport nor an answer refers to it any more. */
 static void producer_abandon(struct runnel_producer *p)
 {
     struct runnel_client *c = p->client;
+    bool sending = false;
     for (uint32_t i = 0; i < p->part_count; i++) {
-        struct part *part = p->parts[i];
         struct pbatch *b;
-        while ((b = TAILQ_FIRST(&part->flight))) {
-            if (b->out.queued && b->out.sent > 0) /* half a frame is out: the connection is of no more use */
-                client_break(c, ERR_CLIENT_CLOSED, "a producer was closed in the middle of a batch");
-            if ((b = TAILQ_FIRST(&part->flight)) == NULL)
-                break;
-            if (b->out.queued)
-                TAILQ_REMOVE(&c->transport.out, &b->out, link);
-            request_cancel(c, &b->request);
-            TAILQ_REMOVE(&part->flight, b, link);
-            part->flight_count--;
-            p->in_flight--;
-            p->flight_bytes -= b->out.len;
-            if (p->options.acks != WIRE_ACKS_NONE)
-                c->inflight_bytes -= b->out.len;
-            TAILQ_INSERT_TAIL(&part->queue, b, link);
-        }
+        TAILQ_FOREACH(b, &p->parts[i]->flight, link)
+        sending |= b->out.queued;
     }
+    /* Half a frame may be out: the connection is of no more use. */
+    if (sending)
+        client_break(c, ERR_CLIENT_CLOSED, "a producer was closed in the middle of a batch");
+    for (uint32_t i = 0; i < p->part_count; i++) {
+        struct pbatch *b;
+        TAILQ_FOREACH(b, &p->parts[i]->flight, link)
+        request_cancel(c, &b->request);
+    }
+    producer_take_back(p);
 }
 
 int runnel_producer_close(runnel_producer *p, int timeout_ms)

@@ -25,13 +25,18 @@
 enum {
     /* Frame header, PRODUCE head (4), batch head (12): stand right before the batch, so that one range goes
      * out. */
-    PRODUCE_PREFIX = WIRE_HEADER + 4 + 12,
+    PRODUCE_BATCH_HEAD = 12,
+    PRODUCE_PREFIX = WIRE_HEADER + 4 + PRODUCE_BATCH_HEAD,
     /* While so little is in flight, a further event is sent at once instead of gathered: latency counts then,
      * and the requests cost little. */
     EAGER_BYTES = 16 << 10,
     /* A new id for a batch is tried so often before its events fail. */
     RESETS_MAX = 3,
     HEADERS_MAX = 1024,
+    /* Small batches of several partitions share a request. */
+    GROUP_MAX = 128,
+    GROUP_BATCH_BYTES = 32 << 10,
+    GROUP_BYTES = 256 << 10,
 };
 
 /* Buffers are of 4 KiB, 8 KiB, ... up to what a full batch needs; or made for one large event. */
@@ -40,7 +45,8 @@ enum { BUFFER_BYTES_MIN = 4 << 10, BUFFER_TIERS_MAX = 16, BUFFER_SINGLE = 255 };
 struct pbatch {
     TAILQ_ENTRY(pbatch) link;
     struct part *part;
-    struct request request;
+    struct request request;    /* of the first in a request */
+    struct pbatch *group_next; /* the next in the same request */
     struct outgoing out;
     struct batch_builder builder;
     uint64_t serial; /* order within the partition */
@@ -52,6 +58,9 @@ struct pbatch {
     bool answered;   /* the fields below are valid */
     bool in_doubt;   /* a connection broke while it was out: it may be stored */
     bool duplicate;
+    bool leads;   /* in flight: the first of its request */
+    bool grouped; /* in flight: not alone in its request */
+    bool alone;   /* a request that it shared was refused: goes by itself from now on */
     uint8_t resets;
     int error;
     int32_t base_sequence;
@@ -76,6 +85,7 @@ struct part {
     enum part_place place;
     struct runnel_producer *producer;
     uint32_t index;
+    uint32_t group; /* number of the last request that took a batch from here */
     struct pbatch *open;
     struct pbatch_list queue, flight;
     uint32_t flight_count;
@@ -122,7 +132,9 @@ struct runnel_producer {
     uint64_t clock_tick; /* when clock_ms was read */
     int64_t clock_ms;
     struct part_list open, ready, paused;
-    uint32_t in_flight;
+    uint32_t in_flight; /* requests */
+    uint32_t groups;    /* counts them */
+    uint32_t filling;   /* 1 while the newest takes on batches */
     uint64_t flight_bytes;
     bool flushing;
     struct pbatch_list done;
@@ -179,6 +191,8 @@ void part_place(struct part *part);
 void part_seal(struct part *part);
 /* Sends what may be sent now. */
 void produce_send(struct runnel_producer *p, int64_t now_ms);
+/* Out of `flight`, and of what counts as unanswered. */
+void flight_leave(struct pbatch *b);
 /* A batch has its result: it is reported by the next producer_report(). */
 void pbatch_settle(struct pbatch *b, int error, const char *text);
 /* An id is needed anew. */

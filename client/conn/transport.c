@@ -225,13 +225,19 @@ bool transport_pending(const struct transport *t)
     return t->control_to > t->control_from || !TAILQ_EMPTY(&t->out);
 }
 
+static bool mid_frame(const struct outgoing *o)
+{
+    return o && (o->sent || o->follows);
+}
+
 static int fill_iov(struct transport *t, struct iovec *iov)
 {
     int n = 0;
     struct outgoing *o = TAILQ_FIRST(&t->out);
-    if (o && o->sent) {
+    for (; mid_frame(o); o = TAILQ_NEXT(o, link)) {
+        if (n == TRANSPORT_IOV_MAX)
+            return n;
         iov[n++] = (struct iovec){ (void *)(o->at + o->sent), o->len - o->sent };
-        o = TAILQ_NEXT(o, link);
     }
     if (t->control_to > t->control_from)
         iov[n++] = (struct iovec){ t->control + t->control_from, t->control_to - t->control_from };
@@ -261,8 +267,9 @@ static bool sent_from(struct transport *t, struct outgoing *o, size_t *left)
 static void sent_bytes(struct transport *t, size_t n)
 {
     struct outgoing *o = TAILQ_FIRST(&t->out);
-    if (o && o->sent && !sent_from(t, o, &n))
-        return;
+    for (; mid_frame(o); o = TAILQ_FIRST(&t->out))
+        if (!sent_from(t, o, &n))
+            return;
     uint32_t control = t->control_to - t->control_from;
     if (n < control) {
         t->control_from += (uint32_t)n;

@@ -3,8 +3,8 @@
  * client/conn/transport.h: the socket and its buffers: bytes out, frames in.
  *
  * Out: control frames are copied into one buffer; batches are sent from where they were built, by reference.
- * A part-sent batch goes first, then the control bytes, then the other batches in order: so at most one of
- * the two is ever part-sent, and no frame is torn.
+ * The rest of a part-sent frame goes first, then the control bytes, then the other batches in order: so at
+ * most one of the two is ever part-sent, and no frame is torn.
  *
  * In: frames are received into large blocks and lie contiguous. Delivered batches stay where they were
  * received until the consumer has read them: they pin their block. When the rest of a block is too small for
@@ -59,6 +59,7 @@ struct outgoing {
     const uint8_t *at;
     uint32_t len, sent;
     bool queued;
+    bool follows; /* belongs to the frame that the one before it began */
 };
 TAILQ_HEAD(outgoing_list, outgoing);
 

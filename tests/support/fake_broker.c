@@ -184,51 +184,84 @@ static int check_sequence(struct fake_broker *f, uint32_t partition, const struc
         return ERR_OK;
     if (b->producer_id >= f->producers || b->producer_id < f->producers_forgotten)
         return ERR_PRODUCER_UNKNOWN;
-    int32_t *next = &f->sequences[b->producer_id % PRODUCERS_MAX][partition];
-    if (b->base_sequence != *next) {
-        f->figures[FAKE_GAPS]++;
-        return ERR_SEQUENCE_GAP;
-    }
-    *next += b->count;
-    return ERR_OK;
+    if (b->base_sequence == f->sequences[b->producer_id % PRODUCERS_MAX][partition])
+        return ERR_OK;
+    f->figures[FAKE_GAPS]++;
+    return ERR_SEQUENCE_GAP;
 }
 
-static int produce_batch(struct fake_broker *f, const struct wire_produce_batch *p, struct wire_produced *row)
+static const struct stored *find_duplicate(struct fake_broker *f, const struct wire_produce_batch *p,
+                                           const struct batch *b)
+{
+    return b->producer_id >= 0 ? log_find(&f->logs[p->partition], b) : NULL;
+}
+
+static int produce_check(struct fake_broker *f, const struct wire_produce_batch *p)
 {
     struct batch b;
     char why[128];
     if (p->partition >= f->setup.partitions)
         return ERR_PARTITION_NOT_FOUND;
-    struct log *l = &f->logs[p->partition];
     int code = batch_check(&b, p->batch.at, p->batch.len, why);
     if (code != ERR_OK || b.bytes != p->batch.len)
         return code != ERR_OK ? code : ERR_BATCH_INVALID;
     if (b.bytes > f->setup.batch_bytes_max)
         return ERR_BATCH_TOO_LARGE;
-    if (f->setup.forget_data) {
-        row->base_offset = (uint64_t)l->end;
-        l->end += b.count;
+    if (f->setup.forget_data || find_duplicate(f, p, &b))
         return ERR_OK;
+    return check_sequence(f, p->partition, &b);
+}
+
+static void produce_store(struct fake_broker *f, const struct wire_produce_batch *p,
+                          struct wire_produced *row)
+{
+    struct batch b;
+    struct log *l = &f->logs[p->partition];
+    batch_decode(&b, p->batch.at, p->batch.len);
+    *row = (struct wire_produced){ .base_offset = (uint64_t)l->end };
+    if (f->setup.forget_data) {
+        l->end += b.count;
+        return;
     }
-    const struct stored *old = b.producer_id >= 0 ? log_find(l, &b) : NULL;
+    const struct stored *old = find_duplicate(f, p, &b);
     if (old) {
         *row = (struct wire_produced){ .base_offset = (uint64_t)old->base, .flags = WIRE_PRODUCED_DUPLICATE };
         f->figures[FAKE_DUPLICATES]++;
-        return ERR_OK;
+        return;
     }
-    code = check_sequence(f, p->partition, &b);
-    if (code != ERR_OK)
-        return code;
-    row->base_offset = (uint64_t)l->end;
     log_append(f, l, p->batch.at, p->batch.len);
+    if (b.producer_id >= 0)
+        f->sequences[b.producer_id % PRODUCERS_MAX][p->partition] += b.count;
+}
+
+/* All or none, as the broker does it. */
+static int produce_all(struct fake_broker *f, struct wire_produce body, struct wire_produced *rows)
+{
+    struct wire_produce again = body;
+    struct wire_produce_batch b;
+    bool seen[FAKE_PARTITIONS_MAX] = { false };
+    while (wire_produce_next(&body, &b) == 1) {
+        int code = produce_check(f, &b);
+        if (code == ERR_OK && seen[b.partition])
+            code = ERR_REQUEST_INVALID;
+        if (code != ERR_OK)
+            return code;
+        seen[b.partition] = true;
+    }
+    for (uint32_t i = 0; wire_produce_next(&again, &b) == 1; i++)
+        produce_store(f, &b, &rows[i]);
     return ERR_OK;
 }
 
-static bool is_duplicate(struct fake_broker *f, const struct wire_produce_batch *p)
+static bool any_duplicate(struct fake_broker *f, struct wire_produce body)
 {
+    struct wire_produce_batch p;
     struct batch b;
-    return p->partition < f->setup.partitions && batch_decode(&b, p->batch.at, p->batch.len) &&
-           b.producer_id >= f->producers_forgotten && log_find(&f->logs[p->partition], &b);
+    while (wire_produce_next(&body, &p) == 1)
+        if (p.partition < f->setup.partitions && batch_decode(&b, p.batch.at, p.batch.len) &&
+            b.producer_id >= f->producers_forgotten && find_duplicate(f, &p, &b))
+            return true;
+    return false;
 }
 
 static bool take(atomic_int *counter)
@@ -273,7 +306,7 @@ static void on_produce(struct fake_broker *f, struct conn *c, const struct wire_
 {
     struct wire_produce p = { 0 };
     struct wire_produce_batch b = { 0 };
-    struct wire_produced row = { 0 };
+    struct wire_produced rows[FAKE_PARTITIONS_MAX] = { 0 };
     f->figures[FAKE_REQUESTS]++;
     if (atomic_exchange(&f->script.forget, 0))
         f->producers_forgotten = f->producers;
@@ -283,11 +316,16 @@ static void on_produce(struct fake_broker *f, struct conn *c, const struct wire_
         return;
     }
     int code = atomic_load(&f->script.refuse_code);
-    if (!wire_get_produce(body, &p) || wire_produce_next(&p, &b) != 1)
-        code = ERR_REQUEST_INVALID;
+    if (!wire_get_produce(body, &p) || p.count == 0 || p.count > FAKE_PARTITIONS_MAX) {
+        answer_error(f, c, h, ERR_REQUEST_INVALID, "not a PRODUCE");
+        return;
+    }
+    struct wire_produce first = p;
+    wire_produce_next(&first, &b);
+    f->figures[FAKE_GROUPS] += p.count > 1;
     /* A batch stored before is a duplicate first, unless the broker cannot look just now. */
-    else if (!refused || (!error_retriable((uint16_t)code) && is_duplicate(f, &b)))
-        code = produce_batch(f, &b, &row);
+    if (!refused || (!error_retriable((uint16_t)code) && any_duplicate(f, p)))
+        code = produce_all(f, p, rows);
     if (drop) {
         c->closing = true;
         return;
@@ -301,19 +339,19 @@ static void on_produce(struct fake_broker *f, struct conn *c, const struct wire_
         answer_error(f, c, h, code, "refused by the fake broker");
         return;
     }
-    uint32_t reorder = (uint32_t)atomic_load(&f->script.reorder);
+    uint32_t reorder = p.count == 1 ? (uint32_t)atomic_load(&f->script.reorder) : 0;
     for (uint32_t i = 0; i < c->held_count; i++)
         if (c->held[i].partition == b.partition)
             reorder = 0; /* within a partition the order stays */
     if (reorder == 0)
         release_held(f, c);
     if (reorder) {
-        c->held[c->held_count++] = (struct held){ b.partition, h->request_id, row };
+        c->held[c->held_count++] = (struct held){ b.partition, h->request_id, rows[0] };
         if (c->held_count >= reorder || c->held_count == 64)
             release_held(f, c);
         return;
     }
-    ANSWER(f, c, h, wire_put_produced(&w, &row, 1));
+    ANSWER(f, c, h, wire_put_produced(&w, rows, p.count));
 }
 
 /* ---- reading ---- */

@@ -83,6 +83,7 @@ enum fake_figure {
     FAKE_CONNECTIONS,
     FAKE_GAPS,
     FAKE_PRODUCERS,
+    FAKE_GROUPS, /* PRODUCE requests with several batches */
     FAKE_FIGURES
 };
 int64_t fake_figure(struct fake_broker *f, enum fake_figure which);

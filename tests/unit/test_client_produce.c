@@ -359,6 +359,42 @@ Test(client_produce, many_partitions_share_the_buffer)
     free(l);
 }
 
+Test(client_produce, small_batches_share_requests)
+{
+    struct fake_setup setup = { .partitions = 64 };
+    struct fixture x = begin_with(&setup, NULL, NULL);
+    ledger_run(x.l, x.c, x.p, 50000, 64);
+    cr_assert_eq(runnel_flush(x.p, 30000), 0);
+    cr_assert_gt(fake_figure(x.f, FAKE_GROUPS), 10);
+    cr_assert_lt(fake_figure(x.f, FAKE_REQUESTS), fake_figure(x.f, FAKE_BATCHES) / 2);
+    end(&x, 64);
+}
+
+/* A shared request is refused whole; then each batch is judged by itself. */
+Test(client_produce, shared_requests_refused_and_broken)
+{
+    static const int codes[] = { 60, 53, 62, 57, 52, 16 };
+    for (uint32_t seed = 1; seed <= 12; seed++) {
+        struct fake_setup setup = { .partitions = 16 };
+        struct fixture x = begin_with(&setup, NULL, NULL);
+        uint32_t r = seed;
+        for (int i = 0; i < 40; i++) {
+            r = r * 1664525u + 1013904223u;
+            struct fake_script *s = fake_script(x.f);
+            atomic_store(&s->refuse_code, codes[(r >> 8) % 6]);
+            atomic_store(&s->refuse_skip, (int)((r >> 10) % 5));
+            atomic_store(&s->refuse_count, (int)((r >> 14) % 3));
+            atomic_store(&s->drop_stored, (int)((r >> 16) % 2));
+            atomic_store(&s->drop_after, (int)((r >> 18) % 9));
+            atomic_store(&s->drop_after_bytes, r >> 28 ? 0 : (int)((r >> 20) % 3000));
+            ledger_run(x.l, x.c, x.p, 300, 16);
+        }
+        cr_assert_eq(runnel_flush(x.p, 30000), 0, "seed %u: %s", seed, runnel_last_error(x.c)->text);
+        cr_assert_gt(fake_figure(x.f, FAKE_GROUPS), 0);
+        end(&x, 16);
+    }
+}
+
 Test(client_produce, waiting_for_one_event)
 {
     struct fixture x = begin();
