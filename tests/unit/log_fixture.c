@@ -164,7 +164,8 @@ struct fixture *fixture_build(const struct fixture_plan *given)
 struct fixture *fixture_make(const struct fixture_plan *plan, uint32_t indexed)
 {
     struct fixture *f = fixture_build(plan);
-    snprintf(f->root, sizeof(f->root), "/tmp/runnel-test-log.XXXXXX");
+    bool memory = plan->memory && access("/dev/shm", W_OK) == 0;
+    snprintf(f->root, sizeof(f->root), "%s/runnel-test-log.XXXXXX", memory ? "/dev/shm" : "/tmp");
     cr_assert(mkdtemp(f->root));
     snprintf(f->dir, sizeof(f->dir), "%.400s/topics", f->root);
     cr_assert_eq(mkdir(f->dir, 0700), 0);

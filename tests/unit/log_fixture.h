@@ -28,6 +28,7 @@ struct fixture_plan {
     uint32_t extent_blocks_max; /* extents of 1..n blocks */
     bool gaps;                  /* offsets with gaps between batches */
     bool sealed;                /* otherwise cut at a block, the last batch possibly with it */
+    bool memory;                /* files in /dev/shm where there is one: many times faster */
 };
 
 struct fixture {

@@ -32,15 +32,17 @@ static struct fixture_plan plan_of(uint64_t seed)
                                   .big_bytes = 30000,
                                   .extent_blocks_max = 1 + (uint32_t)(seed % 5) * 3,
                                   .gaps = seed % 3 == 1,
-                                  .sealed = seed % 2 == 0 };
+                                  .sealed = seed % 2 == 0,
+                                  .memory = seed > 2 }; /* the first two on a disk, with its direct I/O */
 }
 
 /* Every offset, with a buffer that suits and with one that is too small at first. */
 static void read_everywhere(const struct fixture *f, const struct log_extent *extents, uint32_t extent_count)
 {
-    static const uint32_t buffers[] = { LOG_BLOCK, 4 * LOG_BLOCK, 1 << 20 };
+    static const uint32_t buffers[] = { LOG_BLOCK, 4 * LOG_BLOCK, 1 << 18 };
     for (size_t b = 0; b < sizeof(buffers) / sizeof(buffers[0]); b++)
-        for (uint64_t offset = f->segment.base_offset; offset < f->segment.end_offset + 2; offset += b + 1) {
+        for (uint64_t offset = f->segment.base_offset; offset < f->segment.end_offset + 2;
+             offset += 1 + 3 * b) {
             struct log_read read = { .extents = extents, .extent_count = extent_count };
             int result = fixture_read(f, &read, offset, buffers[b]);
             if (offset >= f->segment.end_offset) {

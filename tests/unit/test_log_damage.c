@@ -36,9 +36,13 @@ static void note(void *ctx, const char *file, uint64_t position, const char *tex
 
 static struct fixture *small(uint64_t seed)
 {
-    struct fixture_plan plan = {
-        .seed = seed, .batches = 40, .value_max = 400, .extent_blocks_max = 1, .gaps = true, .sealed = true
-    };
+    struct fixture_plan plan = { .seed = seed,
+                                 .batches = 40,
+                                 .value_max = 400,
+                                 .extent_blocks_max = 1,
+                                 .gaps = true,
+                                 .memory = true,
+                                 .sealed = true };
     return fixture_make(&plan, UINT32_MAX);
 }
 
@@ -76,14 +80,16 @@ static void flip_every_byte(const char *suffix)
         int findings = log_verify(f->dir, f->id, &f->segment, note, &found);
         cr_assert(findings > 0 && found.count == findings, "%s byte %" PRIu64 " is not found: %d", suffix, at,
                   findings);
-        struct log_segment unknown = { .base_offset = f->segment.base_offset };
-        found.count = 0;
-        cr_assert(log_verify(f->dir, f->id, &unknown, note, &found) > 0, "%s byte %" PRIu64, suffix, at);
-        uint64_t offset;
-        int64_t ms;
-        result = log_find_time(f->dir, f->id, &f->segment, NULL, 0, f->segment.max_timestamp_ms, &offset, &ms,
-                               why);
-        cr_assert(result == 0 || result == -EBADMSG);
+        if (at % 8 == 3) {
+            struct log_segment unknown = { .base_offset = f->segment.base_offset };
+            found.count = 0;
+            cr_assert(log_verify(f->dir, f->id, &unknown, note, &found) > 0, "%s byte %" PRIu64, suffix, at);
+            uint64_t offset;
+            int64_t ms;
+            result = log_find_time(f->dir, f->id, &f->segment, NULL, 0, f->segment.max_timestamp_ms, &offset,
+                                   &ms, why);
+            cr_assert(result == 0 || result == -EBADMSG);
+        }
         fixture_flip(f, suffix, at, mask);
     }
     cr_assert_eq(read_all(f, why), 0);
