@@ -54,10 +54,10 @@ static void segment_open_run(struct work_job *job)
     if (s->fd >= 0)
         result = file_allocate(s->fd, s->allocated);
     else if (s->created)
-        result = log_segment_open(dir, s->log.base_offset, &s->fd, &s->direct);
+        result = log_segment_open(dir, s->log.base_offset, &s->open_fd, &s->open_direct);
     else
         result = log_segment_create(dir, partition_log_id(s->partition), s->log.base_offset, s->allocated,
-                                    &s->fd, &s->direct, why);
+                                    &s->open_fd, &s->open_direct, why);
     s->open_result = result;
 }
 
@@ -107,8 +107,11 @@ static void segment_open_done(struct work_job *job)
     struct store *store = p->store;
     s->opening = false;
     store->segments_opening--;
-    bool fresh = !list_linked(&s->open_link) && s->fd >= 0;
+    bool fresh = s->open_fd >= 0;
     if (fresh) {
+        CHECK(s->fd < 0 && !list_linked(&s->open_link));
+        s->fd = s->open_fd;
+        s->direct = s->open_direct;
         s->created = true;
         list_append(&store->open_segments, &s->open_link);
         store->open_count++;
@@ -135,6 +138,7 @@ static void segment_open_start(struct segment *s, uint64_t allocate)
 {
     struct partition *p = s->partition;
     s->opening = true;
+    s->open_fd = -1;
     s->allocated = allocate;
     p->refs++;
     p->store->segments_opening++;

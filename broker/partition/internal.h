@@ -95,10 +95,12 @@ struct segment {
     uint64_t allocated;
     uint32_t writes; /* in flight */
     bool direct, closed, created, opening, damaged;
-    bool named;            /* its files' names are durable */
-    bool sealing;          /* the running checkpoint cuts it to its size */
-    bool cut;              /* done */
-    int open_result;       /* of the last opening: 0 or a negative errno */
+    bool named;      /* its files' names are durable */
+    bool sealing;    /* the running checkpoint cuts it to its size */
+    bool cut;        /* done */
+    int open_result; /* the worker's: 0 or a negative errno, */
+    int open_fd;     /* and the descriptor: `fd` is the loop's and changes only there */
+    bool open_direct;
     struct list open_link; /* in store->open_segments, least recently used first */
     struct list waiting;   /* chunks that wait for the descriptor */
     struct work_job job;
