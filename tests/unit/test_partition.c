@@ -108,9 +108,9 @@ Test(partition, large_batches_among_small_ones, .timeout = 60)
         cr_assert_eq(rig_verify(&rig, t->partitions[0], from), a - from);
 }
 
-Test(partition, a_thousand_partitions_that_trickle, .timeout = 120)
+Test(partition, hundreds_of_partitions_that_trickle, .timeout = 120)
 {
-    enum { PARTITIONS = 1000 };
+    enum { PARTITIONS = 300 };
     struct topic *t = rig_topic(&rig, "wide", PARTITIONS);
     for (int round = 0; round < 12; round++)
         for (int n = 0; n < PARTITIONS; n++)
