@@ -8,6 +8,7 @@ import os
 import pathlib
 import pty
 import re
+import shlex
 import select
 import signal
 import subprocess
@@ -254,11 +255,11 @@ class PublishAndRead(CliTest):
         self.create(1)
         self.run_cli("pub", self.topic, "--lines", input=b"a\nb\n")
         for redirect in (">&-", "> /dev/full"):
-            shell = "%s %s" % (" ".join(self.broker.command("read", self.topic, "--raw")), redirect)
+            shell = "%s %s" % (shlex.join(self.broker.command("read", self.topic, "--raw")), redirect)
             done = subprocess.run(["sh", "-c", shell], capture_output=True, timeout=WAIT)
             self.assertEqual(done.returncode, 1, done.stderr)
             self.assertRegex(done.stderr.decode(), r"^error: cannot write: .+ \(standard output\): ")
-        shell = " ".join(self.broker.command("pub", self.topic)) + " <&-"
+        shell = shlex.join(self.broker.command("pub", self.topic)) + " <&-"
         done = subprocess.run(["sh", "-c", shell], capture_output=True, timeout=WAIT)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertEqual(len(self.read()), 2)

@@ -4,8 +4,8 @@
  * gone, or swapped with another; then opened. It must recover with everything acknowledged, or refuse with a
  * sentence, or answer reads of the damaged part with an error by name: never other bytes, never a crash.
  *
- * Two things cannot be told from a crash. Damage in the journal's very last commit looks like a torn write: the
- * start reports what it cut. And without its last file a journal is one that ends earlier.
+ * Two things cannot be told from a crash. Damage in the journal's very last commit looks like a torn write:
+ * the start reports what it cut. And without its last file a journal is one that ends earlier.
  *
  * RUNNEL_SIM_STRIDE=N: every Nth byte of a file (1: all).
  */
