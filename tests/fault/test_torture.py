@@ -31,9 +31,11 @@ def on_disk(program, runneld, kills):
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def on_powerfs(program, runneld, disk, kills):
+def on_powerfs(program, runneld, disk, kills, slow_us=0):
     try:
         with powerfs.PowerFs(disk) as fs:
+            if slow_us:
+                fs.control("delay write %d" % slow_us)
             return torture(program, runneld, fs.path, kills, "--power", os.path.join(fs.path, ".ctl"))
     except RuntimeError as error:
         print("skipped:", error)
@@ -49,7 +51,8 @@ def main():
         return on_powerfs(program, runneld, sys.argv[4], kills or 25)
     # A broker that lies is caught within a few tries, or the test is not worth its name.
     for _ in range(5):
-        result = on_powerfs(program, runneld, sys.argv[4], 20)
+        # Slow writes: else the disk may make the lie true before the power goes.
+        result = on_powerfs(program, runneld, sys.argv[4], 10, slow_us=3000)
         if result == SKIPPED:
             return SKIPPED
         if result != 0:
