@@ -19,8 +19,9 @@ enum {
     IO_RECV_BUFFERS_MAX = 32768, /* the kernel's limit for a buffer ring */
     IO_RECV_BUFFER_BYTES_DEFAULT = 64 * 1024,
     IO_RECV_GROUP = 0, /* our only buffer group */
-    /* Events copied out of the queue per turn; what is left waits one turn. 8 KiB: stays in the L1 cache. */
-    IO_BATCH_MAX = 512,
+    /* Events handled in one turn; what is left waits one turn. Few enough that a turn of full receive buffers stays
+     * short: the kernel's workers, which finish journal writes, get the processor between turns. */
+    IO_BATCH_MAX = 24,
 };
 
 /* The kind decides what dispatch does with a result before the handler sees it. */
