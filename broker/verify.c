@@ -80,22 +80,22 @@ static bool verify_parse_format(const char *name, enum verify_format *out)
     return false;
 }
 
-static void verify_summary(const struct verify *v, uint64_t bytes, uint64_t batches)
+static void verify_summary(const struct verify *v, uint64_t bytes, uint64_t events)
 {
     if (v->format == VERIFY_TABLE)
-        printf("%s: %" PRIu64 " bytes in %" PRIu64 " batches checked, %" PRIu64 " findings\n",
-               v->findings ? "damaged" : "ok", bytes, batches, v->findings);
+        printf("%s: %" PRIu64 " bytes in %" PRIu64 " events checked, %" PRIu64 " findings\n",
+               v->findings ? "damaged" : "ok", bytes, events, v->findings);
     else
-        printf(v->format == VERIFY_JSON ? "%s],\"bytes\":%" PRIu64 ",\"batches\":%" PRIu64 ",\"ok\":%s}\n"
-                                        : "%s{\"bytes\":%" PRIu64 ",\"batches\":%" PRIu64 ",\"ok\":%s}\n",
-               v->format == VERIFY_JSON && v->findings ? "\n" : "", bytes, batches,
+        printf(v->format == VERIFY_JSON ? "%s],\"bytes\":%" PRIu64 ",\"events\":%" PRIu64 ",\"ok\":%s}\n"
+                                        : "%s{\"bytes\":%" PRIu64 ",\"events\":%" PRIu64 ",\"ok\":%s}\n",
+               v->format == VERIFY_JSON && v->findings ? "\n" : "", bytes, events,
                v->findings ? "false" : "true");
 }
 
 int verify_run(const char *data_dir, const char *format)
 {
     char why[BROKER_WHY_BYTES] = "";
-    uint64_t bytes = 0, batches = 0;
+    uint64_t bytes = 0, events = 0;
     struct verify v = { .terminal = isatty(STDERR_FILENO) };
     if (!verify_parse_format(format, &v.format)) {
         fprintf(stderr, "error: unknown format %s: use table, json or jsonl\n", format);
@@ -112,7 +112,7 @@ int verify_run(const char *data_dir, const char *format)
     }
     if (v.format == VERIFY_JSON)
         fputs("{\"findings\":[", stdout);
-    const int found = store_verify(data_dir, verify_finding, &v, verify_progress, &bytes, &batches, why);
+    const int found = store_verify(data_dir, verify_finding, &v, verify_progress, &bytes, &events, why);
     if (v.terminal)
         fputs("\r\033[K", stderr);
     file_close(lock);
@@ -120,6 +120,6 @@ int verify_run(const char *data_dir, const char *format)
         fprintf(stderr, "error: %s\n", why);
         return BROKER_FAILED;
     }
-    verify_summary(&v, bytes, batches);
+    verify_summary(&v, bytes, events);
     return v.findings ? VERIFY_DAMAGED : BROKER_OK;
 }
