@@ -19,8 +19,8 @@ enum {
     IO_RECV_BUFFERS_MAX = 32768, /* the kernel's limit for a buffer ring */
     IO_RECV_BUFFER_BYTES_DEFAULT = 64 * 1024,
     IO_RECV_GROUP = 0, /* our only buffer group */
-    /* Events handled in one turn; what is left waits one turn. Few enough that a turn of full receive buffers stays
-     * short: the kernel's workers, which finish journal writes, get the processor between turns. */
+    /* Events handled in one turn; what is left waits one turn. Few enough that a turn of full receive buffers
+     * stays short: the kernel's workers, which finish journal writes, get the processor between turns. */
     IO_BATCH_MAX = 24,
 };
 
