@@ -7,8 +7,8 @@
  * WIRE_REPLY | WIRE_ERROR and the body `struct wire_error`. Frames that the broker sends on its own
  * (WIRE_OP_DELIVER, WIRE_OP_SUB_END) carry WIRE_PUSH and the subscription's id as request id.
  *
- * Many requests may be in flight; replies of one partition come in the order of its requests, others in any
- * order.
+ * Many requests may be in flight; replies to PRODUCE come in the order of the requests, and so do replies to
+ * FETCH of one partition. Others come in any order.
  *
  * Every body has an encode and a decode function here. Decoders are total: any bytes give true and a struct
  * whose ranges lie in the input, or false. Pure functions: no I/O, no allocation. docs/protocol.md describes

@@ -61,7 +61,8 @@ static void api_on_open(void *ctx, struct conn *c)
     s->api = ctx;
     s->conn = c;
     list_init(&s->park);
-    list_init(&s->fetches);
+    for (uint32_t i = 0; i < API_FETCH_ROWS; i++)
+        list_init(&s->fetches[i]);
     list_init(&s->history);
     list_init(&s->history_wait);
     list_init(&s->blocked);

@@ -27,6 +27,7 @@ enum {
     /* Deliveries of one turn in all: then the loop looks at the sockets and the journal again. */
     API_TURN_BYTES = 4 * 1024 * 1024,
     API_ACK_BLOCK_BYTES = 64 * 1024,
+    API_FETCH_ROWS = 32, /* lists of fetches, so that a thousand long polls are not searched for each */
 };
 
 /* ---- sessions: what the api knows of a connection ---- */
@@ -43,7 +44,7 @@ struct session {
     uint32_t handle_count, handle_room;
     struct sub **subs; /* hash by subscription id, sub_room a power of two */
     uint32_t sub_count, sub_room;
-    struct list fetches; /* unanswered FETCH and OFFSETS requests */
+    struct list fetches[API_FETCH_ROWS]; /* unanswered FETCH, by partition, and OFFSETS requests */
     uint32_t fetch_count;
     uint32_t history_count;   /* reads of segments that it has running, or whose memory it holds */
     struct list history;      /* struct shared_slice: that memory */
@@ -194,7 +195,7 @@ uint32_t reading_cut(const uint8_t *data, uint32_t bytes, uint32_t bytes_max);
 /* A sentence for what a reading or partition_read() found instead of data. */
 enum error reading_error_text(const struct partition *p, enum error code, uint64_t offset, char *why);
 
-/* An unanswered request in session->fetches. */
+/* An unanswered request in one of session->fetches. */
 struct fetch_head {
     struct list link;
     void (*abandon)(struct fetch_head *head); /* its connection is gone */

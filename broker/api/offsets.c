@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 struct offsets {
-    struct fetch_head head; /* in session->fetches */
+    struct fetch_head head; /* in session->fetches[0] */
     struct session *session;
     struct topic *topic; /* held */
     struct request rq;
@@ -119,7 +119,7 @@ enum net_take offsets_request(struct session *s, const struct request *rq)
     o->rows = mem_zalloc(MEM_API, count * sizeof(*o->rows));
     for (uint16_t i = 0; i < count; i++)
         wire_get_offset_query(&rows, &o->queries[i]);
-    list_append(&s->fetches, &o->head.link);
+    list_append(&s->fetches[0], &o->head.link);
     s->fetch_count++;
     s->api->stats.polls++;
     offsets_advance(o);

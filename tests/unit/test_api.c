@@ -248,6 +248,108 @@ Test(api, a_subscription_crosses_from_segments_to_memory_without_a_gap)
     cr_assert_gt(api_stats(rig.api)->history_deliveries, 0);
 }
 
+static uint32_t fetch(struct api_rig_conn *c, uint32_t handle, uint32_t partition, struct wire_position from,
+                      uint32_t wait_ms)
+{
+    uint8_t body[64];
+    struct writer w = writer_of(body, sizeof(body));
+    const struct wire_fetch f = { handle, partition, from, 100000, wait_ms };
+    wire_put_fetch(&w, &f);
+    cr_assert_eq(api_rig_request(&rig, c, WIRE_OP_FETCH, next_id, body, writer_len(&w)), NET_TAKEN);
+    return next_id++;
+}
+
+/* The next frame, however many turns it takes. */
+static struct wire_header next_frame(struct api_rig_conn *c, struct reader *r)
+{
+    struct wire_header h;
+    for (uint32_t i = 0; i < 1000 && c->taken == c->out_bytes; i++)
+        api_rig_turn(&rig);
+    cr_assert(api_rig_reply(c, &h, r), "no answer");
+    return h;
+}
+
+static void expect_fetched(struct api_rig_conn *c, uint32_t id, bool some)
+{
+    struct reader r;
+    struct wire_fetch_reply reply;
+    const struct wire_header h = next_frame(c, &r);
+    cr_assert_eq(h.request_id, id, "%u in place of %u", h.request_id, id);
+    cr_assert_eq(h.flags, WIRE_REPLY);
+    cr_assert(wire_get_fetch_reply(r, &reply));
+    cr_assert_eq(reply.batches.len > 0, some);
+}
+
+/* Events of 9,000 bytes in partition 0: more than memory holds, so that the first ones are in segments only.
+ */
+static void fill(struct api_rig_conn *c, uint32_t handle, uint32_t events)
+{
+    for (uint32_t i = 0; i < events; i++) {
+        while (c->later)
+            api_rig_turn(&rig);
+        produce(c, WIRE_ACKS_DURABLE, handle, 0, 9000);
+        c->taken = c->out_bytes = 0;
+    }
+    api_rig_turns(&rig, 200);
+    c->taken = c->out_bytes = 0;
+}
+
+static const struct wire_position START = { WIRE_FROM_START, 0 }, END = { WIRE_FROM_END, 0 },
+                                  LAST = { WIRE_FROM_END, 1 }, BEYOND = { WIRE_FROM_OFFSET, 1 << 30 };
+
+/* One that reads segments is not overtaken by those behind it that memory, or nothing at all, answers. */
+Test(api, fetches_of_a_partition_are_answered_in_order)
+{
+    struct api_rig_conn *c = api_rig_connect(&rig, true);
+    const uint32_t handle = open_topic(c, "orders");
+    const struct wire_position early = { WIRE_FROM_TIME, 0 };
+    fill(c, handle, 400);
+    for (uint32_t i = 0; i < 20; i++) {
+        const uint32_t history = fetch(c, handle, 0, i % 2 ? START : early, 0);
+        const uint32_t memory = fetch(c, handle, 0, LAST, 0);
+        const uint32_t refused = fetch(c, handle, 0, BEYOND, 0);
+        const uint32_t again = fetch(c, handle, 0, LAST, 0);
+        const uint32_t other = fetch(c, handle, 1, END, 0);
+        expect_fetched(c, other, false); /* another partition's may overtake them */
+        expect_fetched(c, history, true);
+        expect_fetched(c, memory, true);
+        struct reader r;
+        const struct wire_header h = next_frame(c, &r);
+        cr_assert_eq(h.request_id, refused);
+        cr_assert_eq(h.flags, WIRE_REPLY | WIRE_ERROR);
+        expect_fetched(c, again, true);
+        c->taken = c->out_bytes = 0;
+        api_rig_drain(&rig);
+    }
+    cr_assert_eq(api_stats(rig.api)->polls, 0);
+}
+
+/* One that waits for its first event holds up those behind it, of its partition and connection alone. */
+Test(api, a_fetch_that_waits_is_not_overtaken)
+{
+    struct api_rig_conn *c = api_rig_connect(&rig, true), *d = api_rig_connect(&rig, true);
+    const uint32_t handle = open_topic(c, "orders"), hd = open_topic(d, "orders");
+    struct wire_header h;
+    struct reader r;
+    produce(c, WIRE_ACKS_DURABLE, handle, 0, 100);
+    cr_assert_eq(next_frame(c, &r).op, WIRE_OP_PRODUCE);
+    const uint32_t waits = fetch(c, handle, 0, END, 200000), behind = fetch(c, handle, 0, START, 0);
+    expect_fetched(d, fetch(d, hd, 0, START, 0), true);
+    api_rig_turns(&rig, 20);
+    cr_assert(!api_rig_reply(c, &h, &r), "overtaken");
+    produce(d, WIRE_ACKS_DURABLE, hd, 0, 100);
+    expect_fetched(c, waits, true);
+    expect_fetched(c, behind, true);
+    /* The same when its time is up, and when nobody is there any more. */
+    const uint32_t in_vain = fetch(c, handle, 0, END, 20), after = fetch(c, handle, 0, START, 0);
+    expect_fetched(c, in_vain, false);
+    expect_fetched(c, after, true);
+    fetch(c, handle, 0, END, 200000);
+    fetch(c, handle, 0, START, 0);
+    api_rig_disconnect(&rig, c);
+    cr_assert_eq(api_stats(rig.api)->polls, 0);
+}
+
 /* Six readers take one piece each of what was read for them and then give no credit: together they hold all
  * the memory for such reads. A seventh one still gets everything. */
 Test(api, readers_without_credit_do_not_keep_history_from_others)
