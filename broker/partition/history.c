@@ -381,9 +381,13 @@ static void time_lookup_done(struct work_job *job)
 {
     struct time_lookup *t = CONTAINER_OF(job, struct time_lookup, job);
     struct partition *p = t->partition;
-    /* It went meanwhile; or what is late enough is a batch that is not wholly on disk: behind it, then. */
-    if (t->result == -ENOENT || t->result == -ENODATA) {
-        t->searched = t->segment.end_offset;
+    /* What was found, or where it was looked for, went meanwhile: what is left is looked through. Where it
+     * begins is not the answer: the running maximum tells of what went, too. */
+    const bool went = t->result == -ENOENT || (t->result == 0 && t->offset < p->start);
+    /* What is late enough is a batch that is not wholly on disk: behind it, then. */
+    if (went || t->result == -ENODATA) {
+        if (t->dir[0])
+            t->searched = t->segment.end_offset;
         if (time_lookup_look(t)) {
             work_submit(t->store->work, &t->job, time_lookup_run, time_lookup_done);
             return;
@@ -392,8 +396,6 @@ static void time_lookup_done(struct work_job *job)
     t->error = t->result == 0 ? ERR_OK : t->result == -EBADMSG ? ERR_SEGMENT_CORRUPT : ERR_STORAGE_FAILED;
     if (t->error == ERR_STORAGE_FAILED && !t->why[0])
         snprintf(t->why, sizeof(t->why), "a segment cannot be read: %s", strerror(-t->result));
-    if (t->offset < p->start)
-        t->offset = p->start;
     t->busy = false;
     t->done(t);
     partition_unref(p);

@@ -291,22 +291,26 @@ static void lookup_done(struct time_lookup *lookup)
     CONTAINER_OF(lookup, struct lookup, lookup)->done = true;
 }
 
-Test(partition, a_time_finds_the_first_event_at_or_after_it, .timeout = 60)
+static void append_at(struct partition *p, int64_t timestamp_ms)
 {
     static uint8_t buffer[65536];
+    char why[256];
+    struct batch batch;
+    struct append_result result;
+    uint32_t n = rig_batch(buffer, sizeof(buffer), p, partition_next(p), 1, 2000, timestamp_ms);
+    cr_assert_eq(batch_check(&batch, buffer, n, why), ERR_OK);
+    while (!store_room(rig.store, JOURNAL_NORMAL, 1, n))
+        rig_turn(&rig);
+    partition_append(p, &batch, &result);
+}
+
+Test(partition, a_time_finds_the_first_event_at_or_after_it, .timeout = 60)
+{
     struct topic *t = rig_topic(&rig, "timed", 1);
     struct partition *p = t->partitions[0];
     int64_t start = rig.clock.wall_ms - 100000;
-    for (int i = 0; i < 2000; i++) {
-        char why[256];
-        struct batch batch;
-        struct append_result result;
-        uint32_t n = rig_batch(buffer, sizeof(buffer), p, partition_next(p), 1, 2000, start + 10 * i);
-        cr_assert_eq(batch_check(&batch, buffer, n, why), ERR_OK);
-        while (!store_room(rig.store, JOURNAL_NORMAL, 1, n))
-            rig_turn(&rig);
-        partition_append(p, &batch, &result);
-    }
+    for (int i = 0; i < 2000; i++)
+        append_at(p, start + 10 * i);
     rig_settle(&rig);
     for (int pass = 0; pass < 2; pass++) {
         for (int i = -5; i < 20020; i += 37) {
@@ -322,5 +326,36 @@ Test(partition, a_time_finds_the_first_event_at_or_after_it, .timeout = 60)
         }
         restart();
         p = catalog_find(rig.store, bytes_of("timed"))->partitions[0];
+    }
+}
+
+/* The event that a look-up finds is deleted while it looks: the answer is the first one of those that are
+ * left, not wherever they begin. In memory (which holds the newest) and in segments. */
+Test(partition, a_time_that_retention_overtakes_is_looked_up_again, .timeout = 60)
+{
+    for (int behind = 0; behind < 2; behind++) {
+        struct topic *t = rig_topic(&rig, behind ? "found" : "none", 1);
+        struct partition *p = t->partitions[0];
+        const int64_t now = rig.clock.wall_ms, wanted = now - 5000;
+        append_at(p, now); /* out of order: the first one is the latest */
+        while (partition_segments(p) < 4)
+            append_at(p, now - 10000);
+        const uint64_t last = partition_next(p);
+        append_at(p, behind ? now : now - 10000);
+        rig_settle(&rig);
+        struct lookup *l = calloc(1, sizeof(*l));
+        time_lookup_start(&l->lookup, p, wanted, lookup_done);
+        set(t, "retention.bytes", "1MiB");
+        timers_fire(rig.timers,
+                    rig.clock.mono_ns + (behind ? 40 : 20) * 1000000000ull); /* before the answer */
+        cr_assert_gt(partition_start(p), 0);
+        while (!l->done)
+            rig_turn(&rig);
+        cr_assert_eq(l->lookup.error, ERR_OK);
+        cr_assert_eq(l->lookup.offset, behind ? last : last + 1, "%llu, of %llu to %llu",
+                     (unsigned long long)l->lookup.offset, (unsigned long long)partition_start(p),
+                     (unsigned long long)partition_end(p));
+        cr_assert_eq(l->lookup.found_ms, behind ? now : -1);
+        free(l);
     }
 }
