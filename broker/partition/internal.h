@@ -277,11 +277,16 @@ struct store {
     /* disk */
     bool disk_full;     /* producing is refused */
     bool flush_blocked; /* a segment write failed: wait for the timer */
+    bool disk_rests;    /* nothing was written since it was looked at, and space is not short */
+    uint64_t disk_sequence;
     struct timer disk_timer;
     struct timer retention_timer;
-    uint32_t retention_cursor;
-    struct list removals; /* waiting for their sequence */
-    struct list removed;  /* recovery: those done, see removals_tidy() */
+    uint32_t retention_cursor;   /* topic; 0: between two passes */
+    bool retention_rests;        /* nothing to do before retention_due_ms, */
+    int64_t retention_due_ms;    /* by the wall clock, */
+    uint64_t retention_sequence; /* or until the journal goes on from here */
+    struct list removals;        /* waiting for their sequence */
+    struct list removed;         /* recovery: those done, see removals_tidy() */
     uint32_t removals_running;
 
     /* history */
@@ -391,7 +396,9 @@ int checkpoint_decode(struct store *store, const uint8_t *body, uint64_t bytes, 
 
 /* retention.c */
 void retention_init(struct store *store);
+/* A pass begins soon. */
 void retention_start(struct store *store);
+void retention_turn_end(struct store *store);
 void retention_stop(struct store *store);
 void removal_add_topic(struct store *store, const char *name, uint64_t topic_id, uint64_t sequence);
 void removal_add(struct store *store, struct bytes name, uint64_t topic_id, bool whole_topic,

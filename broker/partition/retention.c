@@ -6,6 +6,9 @@
  * so a crash between the two leaves files too many and never a hole. What waits for that is listed in the
  * checkpoint, and goes after a restart. Time goes by the broker's own append time: no producer's clock can
  * delete data or keep it.
+ *
+ * All partitions are looked through in passes. A pass also finds out when the next segment will be due; when
+ * nothing is appended meanwhile there is nothing to do before that, and the timer rests.
  */
 #include "partition/internal.h"
 
@@ -16,7 +19,8 @@
 #include <string.h>
 
 enum {
-    RETENTION_PERIOD_MS = 1000, /* each time a share of the topics is looked at */
+    RETENTION_PERIOD_MS = 1000, /* while a pass goes on, or something was appended since the last one */
+    RETENTION_REST_MS = 60000,  /* longest rest, whatever is due when: the wall clock may be set meanwhile */
     RETENTION_STEP = 4096,      /* partitions in one go: bounds the turn */
     REMOVALS_RUNNING_MAX = 4,   /* file deletions at once: they share the workers */
 };
@@ -249,20 +253,86 @@ static void retention_partition(struct partition *p)
     }
 }
 
+static int64_t retention_due(int64_t from_ms, int64_t after_ms)
+{
+    return after_ms < 0 || from_ms >= INT64_MAX - after_ms ? INT64_MAX : from_ms + after_ms + 1;
+}
+
+/* When it has to be looked at again, if nothing is appended until then. In the past: it was due, but
+ * something still uses what is to go. */
+static int64_t retention_next(const struct partition *p)
+{
+    const struct topic_settings *settings = &p->topic->settings;
+    const struct segment *last = partition_segment(p), *first = p->segments[0];
+    int64_t due[3] = { INT64_MAX, INT64_MAX, INT64_MAX };
+    if (!last->closed && last->appended > 0) {
+        due[0] = retention_due(p->append_ms, settings->retention_ms);
+        if (last->first_append_ms >= 0)
+            due[1] = retention_due(last->first_append_ms, settings->segment_ms);
+    }
+    if (first != last) {
+        due[2] = retention_due(first->log.append_ms, settings->retention_ms);
+        if (settings->retention_bytes >= 0 &&
+            partition_bytes(p) - first->appended >= (uint64_t)settings->retention_bytes)
+            due[2] = 0;
+    }
+    const int64_t roll = due[0] < due[1] ? due[0] : due[1];
+    return roll < due[2] ? roll : due[2];
+}
+
+/* Looks at a share of the topics; the cursor at 0: that was the last of the pass. */
+static void retention_step(struct store *store)
+{
+    for (uint32_t looked = 0; looked < RETENTION_STEP;) {
+        if (store->retention_cursor >= store->topic_count) {
+            store->retention_cursor = 0;
+            return;
+        }
+        const struct topic *t = store->topics[store->retention_cursor++];
+        for (uint32_t n = 0; n < t->partition_count; n++) {
+            struct partition *p = t->partitions[n];
+            if (!p->segment_count)
+                continue;
+            retention_partition(p);
+            const int64_t next = retention_next(p);
+            if (next < store->retention_due_ms)
+                store->retention_due_ms = next;
+        }
+        looked += t->partition_count;
+    }
+}
+
+static bool retention_may_rest(const struct store *store)
+{
+    return store->retention_cursor == 0 && store->clock->wall_ms < store->retention_due_ms &&
+           journal_open_sequence(store->journal) == store->retention_sequence;
+}
+
 static void retention_fire(struct timer *timer)
 {
     struct store *store = CONTAINER_OF(timer, struct store, retention_timer);
-    uint32_t looked = 0, topics = store->topic_count;
-    for (uint32_t i = 0; i < topics && looked < RETENTION_STEP && !store->failed && !store->stopping; i++) {
-        if (store->retention_cursor >= store->topic_count)
-            store->retention_cursor = 0;
-        struct topic *t = store->topics[store->retention_cursor++];
-        for (uint32_t n = 0; n < t->partition_count; n++)
-            if (t->partitions[n]->segment_count)
-                retention_partition(t->partitions[n]);
-        looked += t->partition_count;
+    if (store->failed || store->stopping)
+        return;
+    if (!retention_may_rest(store)) {
+        if (store->retention_cursor == 0) {
+            store->retention_due_ms = INT64_MAX;
+            store->retention_sequence = journal_open_sequence(store->journal);
+        }
+        retention_step(store);
     }
-    timer_start(store->timers, timer, RETENTION_PERIOD_MS);
+    store->retention_rests = retention_may_rest(store);
+    uint64_t wait_ms = RETENTION_PERIOD_MS;
+    if (store->retention_rests) {
+        const uint64_t due_ms = (uint64_t)(store->retention_due_ms - store->clock->wall_ms);
+        wait_ms = due_ms < RETENTION_REST_MS ? due_ms : RETENTION_REST_MS;
+    }
+    timer_start(store->timers, timer, wait_ms);
+}
+
+void retention_turn_end(struct store *store)
+{
+    if (store->retention_rests && journal_open_sequence(store->journal) != store->retention_sequence)
+        retention_start(store);
 }
 
 void retention_init(struct store *store)
@@ -272,6 +342,8 @@ void retention_init(struct store *store)
 
 void retention_start(struct store *store)
 {
+    store->retention_rests = false;
+    store->retention_due_ms = 0;
     timer_start(store->timers, &store->retention_timer, RETENTION_PERIOD_MS);
 }
 

@@ -44,7 +44,9 @@ static void store_journal_failed(void *ctx, int error)
 
 /* ---- disk space ---- */
 
-enum { DISK_PERIOD_MS = 1000 };
+/* Free space is looked at often while something is written or wanting, seldom while the broker rests: others
+ * may use the disk, and HEALTH tells. */
+enum { DISK_PERIOD_MS = 1000, DISK_REST_MS = 30000 };
 
 static void store_disk_look(struct store *store)
 {
@@ -64,6 +66,11 @@ static void store_disk_look(struct store *store)
         store->disk_full = full;
 }
 
+static bool store_disk_wanting(const struct store *store)
+{
+    return store->disk_full || store->flush_blocked || store->checkpoint_retry;
+}
+
 static void store_disk_fire(struct timer *timer)
 {
     struct store *store = CONTAINER_OF(timer, struct store, disk_timer);
@@ -71,7 +78,20 @@ static void store_disk_fire(struct timer *timer)
     store->checkpoint_retry = false;
     flush_retry(store);
     store_disk_look(store);
-    timer_start(store->timers, timer, DISK_PERIOD_MS);
+    const uint64_t sequence = journal_open_sequence(store->journal);
+    store->disk_rests = sequence == store->disk_sequence && !store_disk_wanting(store);
+    store->disk_sequence = sequence;
+    timer_start(store->timers, timer, store->disk_rests ? DISK_REST_MS : DISK_PERIOD_MS);
+}
+
+static void store_disk_turn_end(struct store *store)
+{
+    if (!store->disk_rests ||
+        (journal_open_sequence(store->journal) == store->disk_sequence && !store_disk_wanting(store)))
+        return;
+    store->disk_rests = false;
+    store_disk_look(store); /* the last look is long ago */
+    timer_start(store->timers, &store->disk_timer, DISK_PERIOD_MS);
 }
 
 /* ---- opening ---- */
@@ -185,6 +205,7 @@ void store_reload(struct store *store, const struct store_options *options)
     store->options.history_bytes_max = options->history_bytes_max;
     store->options.disk_reserve_bytes = options->disk_reserve_bytes;
     store->options.flush_writes_max = options->flush_writes_max;
+    retention_start(store);
 }
 
 /* ---- the turn ---- */
@@ -240,6 +261,10 @@ void store_turn_end(struct store *store)
     flush_pump(store);
     removals_pump(store);
     history_pump(store); /* readers gave memory back */
+    if (!store->stopping && !store->failed) {
+        store_disk_turn_end(store);
+        retention_turn_end(store);
+    }
     store_wake(store);
     /* Only once there is room: who is told so for nothing asks again, and the loop would turn without end. */
     if (store->tail_room_wanted &&
