@@ -45,11 +45,12 @@ enum journal_class {
 struct journal_options {
     const char *dir;       /* made when missing */
     uint64_t file_bytes;   /* size of each file, a multiple of the block; several groups */
-    uint32_t files_min;    /* made at start: at least 2 */
+    uint32_t files_min;    /* at least 2. With `timers` a journal opens with one of them, and the first turns
+                              make the others */
     uint32_t files_max;    /* grown to behind the scenes, as load asks */
     uint32_t group_bytes;  /* size of a group buffer: the largest commit, a multiple of the block */
     uint32_t writes_max;   /* journal writes in flight: 1 or 2 */
-    struct timers *timers; /* for seals and for trying again on a full disk; NULL: neither */
+    struct timers *timers; /* for seals and for making files later; NULL: neither */
     uint64_t id;           /* of a new journal, never 0 in earnest: bound into every commit; 0: random */
 };
 

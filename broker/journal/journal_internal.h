@@ -76,10 +76,10 @@ struct journal {
     /* Files. */
     struct journal_files files;
     uint64_t file_bytes;
-    uint32_t files_max, files_used, files_retired;
+    uint32_t files_min, files_max, files_used, files_retired;
     struct journal_make make;
     struct timer retry;
-    bool retry_later; /* no file can be made for now */
+    bool retry_later; /* no file is made before that timer */
     bool told_full;
 };
 

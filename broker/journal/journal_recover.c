@@ -119,7 +119,8 @@ static int recover_make_files(struct recovery *r)
     journal_count_files(j);
     /* One more than allowed, rather than a journal that is full and therefore cannot even be opened. */
     bool full = j->files_used == j->files.count && j->position + JOURNAL_BLOCK > j->place_bytes;
-    uint32_t wanted = r->options->files_min;
+    /* The start waits for one file only: pre-writing takes most of the time of the first one. */
+    uint32_t wanted = j->timers ? 1 : j->files_min;
     if (full && j->files.count >= wanted)
         wanted = j->files.count + 1;
     while (j->files.count < wanted) {
@@ -129,6 +130,10 @@ static int recover_make_files(struct recovery *r)
     }
     int error = file_sync_dir(j->files.dir); /* also for a name that a crash left unflushed */
     journal_count_files(j);
+    if (j->files.count < j->files_min) {
+        j->retry_later = true; /* in the first turn: the broker is ready then */
+        timer_start(j->timers, &j->retry, 0);
+    }
     return error < 0 ? recover_fail(r, error, "cannot flush the directory") : 0;
 }
 
@@ -225,6 +230,7 @@ int journal_open(struct journal **out, struct io *io, struct work *work,
         .timers = options->timers,
         .events = *events,
         .file_bytes = options->file_bytes,
+        .files_min = options->files_min,
         .files_max = options->files_max,
     };
     timer_init(&j->seal, journal_seal_due);
@@ -247,6 +253,8 @@ int journal_open(struct journal **out, struct io *io, struct work *work,
     report->direct = j->files.direct;
     if (error != 0) {
         /* Not journal_destroy(): it is for a journal that was opened. */
+        if (j->timers)
+            timer_stop(j->timers, &j->retry);
         for (uint32_t i = 0; i < j->groups_count; i++)
             mem_free(MEM_JOURNAL, j->groups[i].memory, journal_group_memory(j));
         journal_files_destroy(&j->files);

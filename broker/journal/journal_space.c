@@ -6,7 +6,8 @@
  * A file is used from its first commit until journal_release() lets it go. Of the files that exist, the last
  * eighth (at least one) is kept for the reserved class: produced events stop before it, so that offset
  * commits, deletes and copies forward, which are what makes files free again, always find room. What counts
- * is the files that exist, not those that the settings allow: on a full disk no more can be made.
+ * is the files that exist, not those that the settings allow: on a full disk no more can be made. A journal
+ * begins with one file, and gets its second in the first turns.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,8 +20,9 @@
 static uint32_t space_limit(const struct journal *j, enum journal_class class)
 {
     uint32_t files = j->files.count - j->files_retired;
-    /* Two files have nothing to spare: the one that is written must be able to become the other. */
-    if (class == JOURNAL_RESERVED || j->files_max <= 2)
+    /* Two files have nothing to spare: the one that is written must be able to become the other. Of a single
+     * one journal_space() keeps a half. */
+    if (class == JOURNAL_RESERVED || j->files_max <= 2 || files == 1)
         return files;
     uint32_t kept = files / 8 > 1 ? files / 8 : 1;
     return files > kept ? files - kept : 0;
@@ -56,7 +58,11 @@ bool journal_space(const struct journal *j, enum journal_class class, uint32_t m
     uint32_t used = j->files_used + t.files;
     if (used > space_limit(j, class))
         return false;
-    bool last = used == j->files.count - j->files_retired;
+    const uint32_t files = j->files.count - j->files_retired;
+    bool last = used == files;
+    /* The second file is still being made, or the disk is full. */
+    if (class == JOURNAL_NORMAL && files == 1 && t.position > t.bytes / 2)
+        return false;
     return !last || t.position + JOURNAL_KEPT_BLOCKS * JOURNAL_BLOCK <= t.bytes;
 }
 
@@ -176,8 +182,8 @@ void journal_grow(struct journal *j, bool wanted)
         return;
     /* Events must still find a whole file when the one that is written is full, and making one takes some ten
      * milliseconds: begin when a quarter is written. An idle broker stays with what it has. */
-    bool spare = j->files_used < space_limit(j, JOURNAL_NORMAL);
-    if (!wanted && (spare || j->position < j->place_bytes / 4))
+    bool spare = j->files_used < space_limit(j, JOURNAL_NORMAL), few = j->files.count < j->files_min;
+    if (!wanted && !few && (spare || j->position < j->place_bytes / 4))
         return;
     journal_make_prepare(&j->make, &j->files, j->file_bytes);
     work_submit(j->work, &j->make.job, journal_make_run, space_make_done);

@@ -132,6 +132,13 @@ static inline struct rig *rig_make(void)
     return r;
 }
 
+/* One turn of a loop, without the submit at its end. */
+static inline void rig_turn(struct rig *r)
+{
+    io_turn(r->io, 2000000000, true);
+    work_collect(r->work);
+}
+
 static inline int rig_open(struct rig *r)
 {
     struct journal_events events = { r, rig_on_durable, rig_on_room, rig_on_failed };
@@ -142,18 +149,16 @@ static inline int rig_open(struct rig *r)
     r->why[0] = 0;
     int error = journal_open(&r->journal, r->io, r->work, &r->options, &r->from, rig_replay, r, &events,
                              &r->report, r->why, sizeof(r->why));
-    if (error == 0)
-        r->durable = journal_durable_sequence(r->journal);
-    else
+    if (error != 0) {
         r->journal = NULL;
-    return error;
-}
-
-/* One turn of a loop, without the submit at its end. */
-static inline void rig_turn(struct rig *r)
-{
-    io_turn(r->io, 2000000000, true);
-    work_collect(r->work);
+        return error;
+    }
+    r->durable = journal_durable_sequence(r->journal);
+    while (r->timers && journal_stats(r->journal)->files < r->options.files_min) {
+        timers_fire(r->timers, r->now_ns += 1000000); /* the others are made */
+        rig_turn(r);
+    }
+    return 0;
 }
 
 static inline void rig_wait_idle(struct rig *r)

@@ -249,6 +249,61 @@ Test(journal_sim, power_cuts_and_kills_at_any_step, .timeout = 300)
     cr_assert_gt(reuses, count / 10);
 }
 
+static uint64_t fill(struct world *w, enum journal_class class)
+{
+    uint64_t bytes = 0;
+    for (uint32_t n = body_bytes(1); journal_room(w->journal, class, 1, n); n = body_bytes(w->key + 1)) {
+        bytes += n;
+        w->key++;
+        w->sequence_of[w->key] = journal_open_sequence(w->journal);
+        body(w->key, n, journal_add(w->journal, (uint8_t)w->key, n));
+        journal_submit(w->journal);
+        io_turn(w->io, 300000, true); /* no timer fires: no file is made */
+    }
+    return bytes;
+}
+
+/* A new journal is open when its first file is there: events may take a half of it, until the first turns
+ * have made the second. */
+Test(journal_sim, a_new_journal_begins_with_one_file)
+{
+    static struct world w;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        memset(&w, 0, sizeof(w));
+        w.seed = seed;
+        w.random = seed;
+        io_sim_start(&(struct io_sim_options){ .seed = seed, .capacity_bytes = seed % 2 ? 120 * 1024 : 0 });
+        process_start(&w);
+        cr_assert(journal_begin(&w), "%s", w.why);
+        cr_assert_eq(journal_stats(w.journal)->files, 1);
+        const uint64_t events = fill(&w, JOURNAL_NORMAL);
+        cr_assert(events > 0 && events < 32 * 1024, "%llu", (unsigned long long)events);
+        cr_assert(journal_room(w.journal, JOURNAL_RESERVED, 1, 1000));
+        if (seed % 2) { /* the disk is too small for a second one: it still starts, with all that it has */
+            process_end(&w);
+            process_start(&w);
+            cr_assert(journal_begin(&w), "%s", w.why);
+            cr_assert_gt(w.key, 0);
+            for (unsigned turn = 0; turn < 100; turn++)
+                one_turn(&w);
+            cr_assert_eq(journal_stats(w.journal)->files, 1);
+            cr_assert_not(w.failed);
+            io_sim_set_capacity(1 << 30);
+        }
+        for (unsigned turn = 0; journal_stats(w.journal)->files < 2; turn++) {
+            cr_assert_lt(turn, 10000);
+            one_turn(&w);
+        }
+        for (unsigned turn = 0; turn < 300; turn++)
+            one_turn(&w);
+        process_end(&w);
+        process_start(&w);
+        cr_assert(journal_begin(&w), "%s", w.why);
+        process_end(&w);
+        io_sim_end();
+    }
+}
+
 /* A full disk while the journal grows: it goes on with the files that it has, and grows when space is back.
  */
 Test(journal_sim, a_full_disk_is_survived)
