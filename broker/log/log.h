@@ -106,6 +106,12 @@ int log_index_find(const char *dir, struct log_id id, const struct log_segment *
  * boundaries; segment->extents is updated. `max_timestamp_ms` is the running maximum before this segment. */
 int log_index_rebuild(const char *dir, struct log_id id, struct log_segment *segment,
                       int64_t max_timestamp_ms, char *why);
+/* The same for a segment that is still written (segment->bytes on disk), whose index is to end with the
+ * extent `last`, known from elsewhere: makes the entries before it anew, and a new file. Damage in the .log
+ * takes nothing else with it: what lies between it and `last` is set aside, as extents whose reads are
+ * refused; *damaged and `why` say so. Errors are those of writing the index. */
+int log_index_repair(const char *dir, struct log_id id, struct log_segment *segment,
+                     const struct log_extent *last, int64_t max_timestamp_ms, bool *damaged, char *why);
 
 /* One catch-up read: whole batches from the one that holds `offset` on. Run on a worker. */
 struct log_read {

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/mem.h"
@@ -204,6 +205,32 @@ static int index_write(int fd, struct log_id id, uint64_t base_offset, uint32_t 
     return result;
 }
 
+/* Does the file end as it should before entry `first`, with one that `next` continues? A file of another age
+ * would be taken for whole, until a read met the seam. */
+static int index_continues(int fd, const char *dir, struct log_id id, uint64_t base_offset, uint32_t first,
+                           const struct log_extent *next, char *why)
+{
+    uint8_t raw[LOG_INDEX_HEADER];
+    char what[LOG_WHAT_BYTES] = "the file ends before the entries that are to be continued";
+    struct log_extent last;
+    int64_t got = file_read(fd, raw, sizeof(raw), 0);
+    int result = got < 0 ? (int)got : got < LOG_INDEX_HEADER ? -EBADMSG : 0;
+    if (result == 0)
+        result = log_header_check(raw, id, base_offset, what);
+    if (result == 0) {
+        got = file_read(fd, raw, LOG_INDEX_ENTRY, log_entry_position(first - 1));
+        result = got < 0 ? (int)got : got < LOG_INDEX_ENTRY ? -EBADMSG : 0;
+        if (result == 0)
+            result = log_entry_decode(&last, raw, id, base_offset, first - 1, what);
+        if (result == 0)
+            result = log_entry_follows(&last, next, base_offset, what);
+    }
+    if (result < 0)
+        log_say(why, dir, base_offset, "index", "entry %u cannot be added: %s", first,
+                result == -EBADMSG || result == -EPROTONOSUPPORT ? what : strerror(-result));
+    return result;
+}
+
 int log_index_append(const char *dir, struct log_id id, uint64_t base_offset, uint32_t first,
                      const struct log_extent *extents, uint32_t count, char *why)
 {
@@ -216,19 +243,12 @@ int log_index_append(const char *dir, struct log_id id, uint64_t base_offset, ui
         log_say(why, dir, base_offset, "index", "cannot open the file to add entry %u", first);
         return fd;
     }
-    int result = 0;
-    int64_t size = file_bytes(fd);
-    if (size < 0) {
-        result = (int)size;
-    } else if (first > 0 && (uint64_t)size < log_entry_position(first)) {
-        /* Writing past the end would leave a hole of zeros that looks like damage later: say it now. */
-        log_say(why, dir, base_offset, "index", "the file ends before entry %u: it must be rebuilt", first);
-        result = -EBADMSG;
-    }
+    int result = first > 0 ? index_continues(fd, dir, id, base_offset, first, extents, why) : 0;
+    bool told = result < 0;
     if (result == 0)
         result = index_write(fd, id, base_offset, first, extents, count);
     file_close(fd);
-    if (result < 0 && result != -EBADMSG)
+    if (result < 0 && !told)
         log_say(why, dir, base_offset, "index", "cannot write entries %u to %u", first, first + count);
     return result;
 }

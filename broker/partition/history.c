@@ -133,7 +133,11 @@ static int history_rebuild(struct history_read *r)
 {
     char why[LOG_WHY_BYTES];
     struct log_segment segment = r->read.segment;
-    int result = log_index_rebuild(r->dir, r->read.id, &segment, r->max_before_ms, why);
+    int result = r->may_repair ? log_index_repair(r->dir, r->read.id, &segment, &r->last, r->max_before_ms,
+                                                  &r->set_aside, why)
+                               : log_index_rebuild(r->dir, r->read.id, &segment, r->max_before_ms, why);
+    if (r->set_aside)
+        memcpy(r->damage, why, sizeof(why));
     if (result == 0) {
         r->rebuilt = true;
         r->read.segment = segment;
@@ -147,7 +151,7 @@ static void history_run(struct work_job *job)
 {
     struct history_read *r = CONTAINER_OF(job, struct history_read, job);
     int result = log_read(&r->read);
-    if (result == -EBADMSG && r->read.index_damaged && r->may_rebuild)
+    if (result == -EBADMSG && r->read.index_damaged && (r->may_rebuild || r->may_repair))
         result = history_rebuild(r);
     if (result == 0 && r->read.rest_bytes > 0 && r->read.rest_bytes <= HISTORY_CARRY_BYTES) {
         r->rest = mem_alloc(MEM_HISTORY, r->read.rest_bytes);
@@ -187,8 +191,11 @@ static void history_run_one(struct store *store, struct history_read *r, uint32_
     r->read.extents = r->read.extent_count ? r->extents : NULL;
     /* Only when nobody else writes the index any more: entries yet to be added count on those before them. */
     r->may_rebuild = s && s->cut && !s->pending_count && !s->syncing;
+    r->may_repair = s && !r->may_rebuild && r->mending && s->kept;
+    if (r->may_repair)
+        r->last = s->pending[0];
     r->max_before_ms = number > 0 ? p->segments[number - 1]->log.max_timestamp_ms : -1;
-    r->rebuilt = false;
+    r->rebuilt = r->set_aside = false;
     partition_dir(p, r->dir);
     store->history_running++;
     work_submit(store->work, &r->job, history_run, history_done);
@@ -200,6 +207,13 @@ void history_pump(struct store *store)
            (store->history_bytes + HISTORY_BYTES <= store->options.history_bytes_max || store->history_free ||
             store->history_bytes == 0)) {
         struct history_read *r = CONTAINER_OF(list_pop(&store->history_queue), struct history_read, link);
+        history_run_one(store, r, HISTORY_BYTES);
+    }
+    /* The index of a segment that is still written is the checkpoints' too: one at a time, and not while one
+     * of those is being written. */
+    if (!list_empty(&store->mend_queue) && !store->mending && !store->checkpoint) {
+        struct history_read *r = CONTAINER_OF(list_pop(&store->mend_queue), struct history_read, link);
+        store->mending = r->mending = true;
         history_run_one(store, r, HISTORY_BYTES);
     }
 }
@@ -215,6 +229,7 @@ void history_start(struct history_read *r, struct partition *p, uint64_t offset,
     r->done = done;
     r->slice = (struct slice){ 0 };
     r->carry = r->rest = NULL;
+    r->mending = r->mended = false;
     r->read = (struct log_read){ .offset = offset };
     r->bytes_wanted = bytes_max < 65536           ? 65536
                       : bytes_max > HISTORY_BYTES ? HISTORY_BYTES
@@ -227,13 +242,18 @@ void history_start(struct history_read *r, struct partition *p, uint64_t offset,
 
 /* The new index has other entries than the segment's books say. A crash before the next checkpoint: the books
  * of the last one are wrong then, which looks like damage again, and is mended again. */
-static void history_rebuilt(struct partition *p, const struct log_segment *rebuilt)
+static void history_rebuilt(const struct history_read *r)
 {
+    struct partition *p = r->partition;
+    const struct log_segment *rebuilt = &r->read.segment;
     struct segment *s = segment_find(p, rebuilt->base_offset, NULL);
     if (!s || s->log.base_offset != rebuilt->base_offset)
         return;
     s->log.extents = rebuilt->extents;
-    s->kept = 0;
+    if (!r->may_repair)
+        s->kept = 0;
+    if (r->set_aside)
+        segment_set_aside(s, segment_half_lost, r->damage);
     diag(DIAG_WARN, "partition", "a damaged index was made anew from its segment",
          DIAG_KS("topic", p->topic->name), DIAG_KU("partition", p->number),
          DIAG_KU("base_offset", rebuilt->base_offset));
@@ -245,8 +265,17 @@ static void history_done(struct work_job *job)
     struct store *store = r->store;
     struct partition *p = r->partition;
     store->history_running--;
+    if (r->mending) {
+        store->mending = r->mending = false;
+        r->mended = true;
+    }
     if (r->rebuilt)
-        history_rebuilt(p, &r->read.segment);
+        history_rebuilt(r);
+    if (r->error == ERR_SEGMENT_CORRUPT && r->read.index_damaged && !r->may_rebuild && !r->mended) {
+        history_buffer_return(store, r->slice.pin);
+        list_append(&store->mend_queue, &r->link);
+        return;
+    }
     if (r->error == ERR_REQUEST_TOO_LARGE && !p->gone && r->read.bytes_needed > r->read.buffer_bytes &&
         r->read.bytes_needed <= 4 * store->options.batch_bytes_max + 4 * CHUNK_BYTES_MAX) {
         history_buffer_return(store, r->slice.pin);
@@ -259,13 +288,8 @@ static void history_done(struct work_job *job)
         r->slice = (struct slice){ 0 };
         if (r->error == ERR_SEGMENT_CORRUPT) {
             struct segment *s = segment_find(p, r->read.offset, NULL);
-            if (s && !s->damaged) {
-                s->damaged = p->damaged = true;
-                store->stats.damaged_segments++;
-            }
-            diag(DIAG_ERROR, "partition", "a segment is damaged: what it holds there is not served",
-                 DIAG_KS("topic", p->topic->name), DIAG_KU("partition", p->number),
-                 DIAG_KU("offset", r->read.offset), DIAG_KS("damage", r->read.why));
+            if (s)
+                segment_set_aside(s, "a segment is damaged: what it holds there is not served", r->read.why);
         }
     } else {
         r->slice.data = r->read.data;

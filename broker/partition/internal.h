@@ -291,6 +291,8 @@ struct store {
 
     /* history */
     struct list history_queue;
+    struct list mend_queue; /* reads that met a damaged index which others write */
+    bool mending;           /* one of them makes it anew: no checkpoint meanwhile */
     uint32_t history_running;
     uint64_t history_bytes;
     struct history_buffer *history_free;
@@ -361,6 +363,9 @@ void durable_advance(struct store *store, uint64_t sequence);
 /* segments: segments.c */
 struct segment *segment_create(struct partition *p, uint64_t base_offset);
 void segment_destroy(struct store *store, struct segment *s);
+extern const char segment_half_lost[];
+/* What it holds, or a part of that, is not served any more. `what` says which, `damage` why. */
+void segment_set_aside(struct segment *s, const char *what, const char *damage);
 struct segment *segment_find(const struct partition *p, uint64_t offset, uint32_t *index);
 /* Sum of what the segments hold. */
 void segments_remove_first(struct partition *p);

@@ -112,10 +112,16 @@ struct history_read {
     struct log_extent extents[16];
     char dir[LOG_PATH_BYTES];
     uint32_t bytes_wanted;
-    uint8_t *carry, *rest; /* owned: what the read before left over, and what this one does */
-    int64_t max_before_ms; /* running maximum of timestamps before the segment */
-    bool may_rebuild;      /* a damaged index may be made anew */
+    uint8_t *carry, *rest;  /* owned: what the read before left over, and what this one does */
+    int64_t max_before_ms;  /* running maximum of timestamps before the segment */
+    bool may_rebuild;       /* a damaged index may be made anew */
+    bool may_repair;        /* the same, of a segment that is still written, */
+    struct log_extent last; /* whose index ends with this extent */
+    bool mending;           /* has its turn to do so, */
+    bool mended;            /* or had it */
     bool rebuilt;
+    bool set_aside; /* not all of the .log could be proven right */
+    char damage[LOG_WHY_BYTES];
     bool busy;
     /* result */
     enum error

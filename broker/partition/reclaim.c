@@ -32,7 +32,12 @@ struct checkpoint_segment {
     uint32_t first, count;
     bool cut;
     bool fresh; /* its names are not durable yet */
-    uint64_t bytes;
+    struct log_segment log;
+    struct log_extent last; /* which the index ends with, when first > 0 */
+    int64_t max_before_ms;  /* running maximum of timestamps before the segment */
+    uint32_t entries;       /* the index was made anew: so many are in front of `extents` now */
+    bool damaged;
+    char why[LOG_WHY_BYTES];
 };
 
 struct checkpoint_job {
@@ -44,6 +49,7 @@ struct checkpoint_job {
     uint64_t body_bytes, serial, file;
     int result;
     bool unflushed; /* a segment's data could not be flushed */
+    bool mended;    /* an index was made anew: the body's numbers of entries are wrong */
     char why[LOG_WHY_BYTES];
 };
 
@@ -180,15 +186,42 @@ static bool reclaim_gather(struct store *store)
 
 /* ---- save ---- */
 
-/* What the index lacks, and the size of what is sealed: written, not durable yet. */
-static int checkpoint_write_segment(struct checkpoint_job *k, const struct checkpoint_segment *cs,
-                                    const char *dir)
+/* Errors that say nothing about the file: the same is tried again. */
+static bool checkpoint_passing(int error)
 {
-    struct segment *s = cs->segment;
-    int result = cs->cut ? log_segment_seal(dir, s->log.base_offset, cs->bytes) : 0;
-    if (!result && cs->count)
-        result = log_index_append(dir, partition_log_id(s->partition), s->log.base_offset, cs->first,
-                                  cs->extents, cs->count, k->why);
+    return error == -ENOSPC || error == -EDQUOT || error == -EMFILE || error == -ENFILE || error == -ENOMEM ||
+           error == -EPROTONOSUPPORT;
+}
+
+/* An index that cannot be continued is made anew from its segment: one damaged file must not keep the journal
+ * from being reused. The numbers of entries change: this checkpoint is not written, the next one has them. */
+static int checkpoint_mend(struct checkpoint_job *k, struct checkpoint_segment *cs, const char *dir)
+{
+    struct log_segment log = cs->log;
+    int result = log_index_repair(dir, partition_log_id(cs->segment->partition), &log, &cs->last,
+                                  cs->max_before_ms, &cs->damaged, cs->why);
+    if (!result) {
+        k->mended = true;
+        cs->entries = log.extents;
+    }
+    return result;
+}
+
+/* What the index lacks, and the size of what is sealed: written, not durable yet. */
+static int checkpoint_write_segment(struct checkpoint_job *k, struct checkpoint_segment *cs, const char *dir)
+{
+    int result = cs->cut ? log_segment_seal(dir, cs->log.base_offset, cs->log.bytes) : 0;
+    if (result == -EBADMSG || (result == -ENOENT && !cs->segment->partition->gone)) {
+        snprintf(cs->why, sizeof(cs->why), "its .log is missing or shorter than it was");
+        cs->damaged = true; /* what reads meet there they refuse; all else goes on */
+        result = 0;
+    }
+    if (!result && cs->count) {
+        result = log_index_append(dir, partition_log_id(cs->segment->partition), cs->log.base_offset,
+                                  cs->first, cs->extents, cs->count, k->why);
+        if (result && cs->first && !checkpoint_passing(result) && !cs->segment->partition->gone)
+            result = checkpoint_mend(k, cs, dir);
+    }
     return result;
 }
 
@@ -203,11 +236,15 @@ static int checkpoint_sync_segments(struct checkpoint_job *k)
             return result;
     }
     for (uint32_t i = 0; i < k->count; i++) {
-        const struct checkpoint_segment *cs = &k->segments[i];
+        struct checkpoint_segment *cs = &k->segments[i];
         partition_dir(cs->segment->partition, dir);
-        int result = log_segment_sync(dir, cs->segment->log.base_offset, cs->fresh);
-        if (result && !(result == -ENOENT && cs->segment->partition->gone))
+        int result = log_segment_sync(dir, cs->log.base_offset, cs->fresh);
+        if (result && result != -ENOENT)
             return result;
+        if (result && !cs->segment->partition->gone && !cs->damaged) {
+            snprintf(cs->why, sizeof(cs->why), "its .log is missing");
+            cs->damaged = true;
+        }
     }
     return 0;
 }
@@ -217,12 +254,14 @@ static void checkpoint_run(struct work_job *job)
     struct checkpoint_job *k = CONTAINER_OF(job, struct checkpoint_job, job);
     char dir[LOG_PATH_BYTES];
     for (uint32_t i = 0; i < k->count && !k->result; i++) {
-        const struct checkpoint_segment *cs = &k->segments[i];
+        struct checkpoint_segment *cs = &k->segments[i];
         partition_dir(cs->segment->partition, dir);
         k->result = checkpoint_write_segment(k, cs, dir);
         if (k->result == -ENOENT && cs->segment->partition->gone)
             k->result = 0; /* deleted meanwhile */
     }
+    if (!k->result && k->mended)
+        k->result = -EAGAIN;
 #ifndef RUNNEL_SABOTAGE_CHECKPOINT_BEFORE_FLUSH
     if (!k->result) {
         k->result = checkpoint_sync_segments(k);
@@ -235,7 +274,7 @@ static void checkpoint_run(struct work_job *job)
         k->result = checkpoint_write(k->store->options.data_dir, k->serial, k->body, k->body_bytes);
 }
 
-static void checkpoint_add(struct checkpoint_job *k, struct segment *s)
+static void checkpoint_add(struct checkpoint_job *k, struct segment *s, const struct segment *before)
 {
     if (k->count == k->room) {
         uint32_t room = k->room ? k->room * 2 : 64;
@@ -249,7 +288,12 @@ static void checkpoint_add(struct checkpoint_job *k, struct segment *s)
                                        .count = s->pending_count,
                                        .cut = s->log.sealed && !s->cut,
                                        .fresh = !s->named,
-                                       .bytes = s->log.bytes };
+                                       .log = s->log };
+    if (s->kept)
+        cs->last = s->pending[0];
+    else
+        CHECK(!cs->first || !cs->count);
+    cs->max_before_ms = before ? before->log.max_timestamp_ms : -1;
     cs->extents = mem_alloc(MEM_PARTITION, cs->count * sizeof(*cs->extents));
     memcpy(cs->extents, s->pending + s->kept, cs->count * sizeof(*cs->extents));
     s->syncing = cs->count;
@@ -265,7 +309,7 @@ static bool checkpoint_start(struct store *store, uint64_t file)
     struct journal_point point;
     const struct partition *catalog = store->catalog->partitions[0];
     /* Changes that a crash may still take back are not for the checkpoint. */
-    if (catalog->durable != catalog->end || !journal_point_of(store->journal, file, &point))
+    if (store->mending || catalog->durable != catalog->end || !journal_point_of(store->journal, file, &point))
         return false;
     struct checkpoint_job *k = mem_zalloc(MEM_PARTITION, sizeof(*k));
     k->store = store;
@@ -275,7 +319,7 @@ static bool checkpoint_start(struct store *store, uint64_t file)
         for (uint32_t i = p->segment_count; i-- > 0;) {
             struct segment *s = p->segments[i];
             if (s->pending_count || (s->log.sealed && !s->cut))
-                checkpoint_add(k, s);
+                checkpoint_add(k, s, i ? p->segments[i - 1] : NULL);
             else if (s->cut)
                 break; /* those before it are done */
         }
@@ -294,6 +338,14 @@ static void checkpoint_segment_done(struct checkpoint_segment *cs, bool saved)
     struct partition *p = s->partition;
     s->syncing = 0;
     s->sealing = false;
+    if (cs->damaged && !p->gone)
+        segment_set_aside(s, segment_half_lost, cs->why);
+    if (cs->entries) {
+        s->log.extents = cs->entries;
+        diag(DIAG_WARN, "partition", "a damaged index was made anew from its segment",
+             DIAG_KS("topic", p->topic->name), DIAG_KU("partition", p->number),
+             DIAG_KU("base_offset", s->log.base_offset));
+    }
     if (saved && cs->count) {
         /* The last one stays: a batch may start in it and end in the first that the index lacks. */
         uint32_t done = s->kept + cs->count - 1;
@@ -325,6 +377,8 @@ static void checkpoint_done(struct work_job *job)
         store->checkpoint_serial = k->serial;
         journal_release(store->journal, k->file);
         store->reclaiming = false;
+    } else if (k->result == -EAGAIN) {
+        /* Again, at once: with the new numbers. */
     } else if (k->unflushed) {
         /* Flushing once more would say that all is well, and the lost pages stay lost. The journal still has
          * what they held, until a checkpoint says otherwise: none will. The next start writes it anew. */

@@ -42,6 +42,19 @@ void segment_destroy(struct store *store, struct segment *s)
     mem_free(MEM_PARTITION, s, sizeof(*s));
 }
 
+const char segment_half_lost[] =
+    "an index was lost and its segment is damaged: what could not be proven right is not served";
+
+void segment_set_aside(struct segment *s, const char *what, const char *damage)
+{
+    struct partition *p = s->partition;
+    if (!s->damaged)
+        p->store->stats.damaged_segments++;
+    s->damaged = p->damaged = true;
+    diag(DIAG_ERROR, "partition", what, DIAG_KS("topic", p->topic->name), DIAG_KU("partition", p->number),
+         DIAG_KU("base_offset", s->log.base_offset), DIAG_KS("damage", damage));
+}
+
 struct segment *segment_find(const struct partition *p, uint64_t offset, uint32_t *index)
 {
     uint32_t low = 0, high = p->segment_count;

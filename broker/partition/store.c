@@ -138,9 +138,9 @@ static void store_count(struct store *store, struct store_report *report)
 
 void store_init_lists(struct store *store)
 {
-    struct list *lists[] = { &store->woken,       &store->dirty,         &store->clean,
-                             &store->flush_queue, &store->unsynced,      &store->removals,
-                             &store->removed,     &store->history_queue, &store->open_segments };
+    struct list *lists[] = { &store->woken,      &store->dirty,        &store->clean,   &store->flush_queue,
+                             &store->unsynced,   &store->removals,     &store->removed, &store->history_queue,
+                             &store->mend_queue, &store->open_segments };
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
 }

@@ -46,6 +46,7 @@ static void turn(void)
 static int open_store(void)
 {
     io_sim_clock(&rig.clock);
+    rig.failed = false;
     return rig_open(&rig);
 }
 
@@ -57,8 +58,10 @@ static void append(struct partition *p, uint32_t count, uint32_t value_bytes)
     struct append_result result;
     uint32_t bytes =
         model_build(buffer, sizeof(buffer), ++model.nonce, count, value_bytes, rig.clock.wall_ms, -1, -1);
-    while (!store_room(rig.store, JOURNAL_NORMAL, 1, bytes))
+    for (int i = 0; !store_room(rig.store, JOURNAL_NORMAL, 1, bytes); i++) {
         turn();
+        cr_assert_lt(i, 20000, "%s: no room for events any more", doing);
+    }
     cr_assert_eq(batch_check(&batch, buffer, bytes, why), ERR_OK);
     partition_append(p, &batch, &result);
     model_append(&model, p, buffer, bytes, &result, store_leader_epoch(rig.store), rig.clock.wall_ms);
@@ -249,6 +252,118 @@ Test(store_damage, one_bit_anywhere, .timeout = 0)
     cr_assert_gt(refused, 0);
     cr_assert_gt(corrupt, 0);
     cr_assert_gt(fine, 0);
+}
+
+/* ---- the broker works on ---- */
+
+static uint32_t counts[2][MODEL_PARTITIONS];
+
+static void model_mark(bool back)
+{
+    for (uint32_t i = 0; i < model.count; i++)
+        for (uint32_t n = 0; n < MODEL_PARTITIONS; n++) {
+            uint32_t *count = &model.topics[i]->partitions[n].count;
+            if (back)
+                *count = counts[i][n];
+            else
+                counts[i][n] = *count;
+        }
+}
+
+static uint64_t read_all(void)
+{
+    uint64_t refusals = 0;
+    for (uint32_t i = 0; i < model.count; i++) {
+        struct topic *t = catalog_find(rig.store, bytes_of(model.topics[i]->name));
+        for (uint32_t n = 0; n < t->partition_count; n++) {
+            struct partition *p = t->partitions[n];
+            const struct model_partition *mp = &model.topics[i]->partitions[n];
+            cr_assert_eq(partition_end(p), mp->batches[mp->count - 1].end, "%s: %s/%u ends at %llu of %llu",
+                         doing, t->name, n, (unsigned long long)partition_end(p),
+                         (unsigned long long)mp->batches[mp->count - 1].end);
+            for (uint32_t b = 0; b < mp->count; b++)
+                refusals += mp->batches[b].base >= partition_start(p) && !read_one(p, mp->batches[b].base);
+        }
+    }
+    return refusals;
+}
+
+/* Opens the damaged image, reads it (or not yet), works until two more checkpoints are there, reads all of
+ * it, loses power, and reads all again. Returns how many reads were refused by name in the end. */
+static uint64_t work_on(bool read_first)
+{
+    model_mark(false);
+    cr_assert_eq(open_store(), 0, "%s: %s", doing, rig.why);
+    if (read_first)
+        read_all();
+    uint64_t random = 3, until = store_stats(rig.store)->checkpoints + 2;
+    for (int i = 0; store_stats(rig.store)->checkpoints < until; i++) {
+        struct topic *t = catalog_find(rig.store, bytes_of(io_sim_random(&random, 2) ? "one" : "two"));
+        append(t->partitions[io_sim_random(&random, t->partition_count)],
+               1 + (uint32_t)io_sim_random(&random, 4), 500);
+        turn();
+        cr_assert_lt(i, 5000, "%s: no checkpoint is written any more", doing);
+    }
+    rig_settle(&rig);
+    uint64_t refusals = read_all();
+    io_sim_crash(1, IO_SIM_RANDOM);
+    rig_close(&rig);
+    io_sim_restart();
+    cr_assert_eq(open_store(), 0, "%s: %s", doing, rig.why);
+    cr_assert_eq(read_all(), refusals, "%s: a crash changes what is readable", doing);
+    io_sim_crash(1, IO_SIM_ALL);
+    rig_close(&rig);
+    model_mark(true);
+    io_sim_restore(whole);
+    return refusals;
+}
+
+enum index_damage { INDEX_MISSING, INDEX_EMPTY, INDEX_SHORT, INDEX_HEADER, INDEX_ENTRY, INDEX_DAMAGES };
+
+static void damage_index(const char *file, enum index_damage damage)
+{
+    uint64_t bytes = file_size(file);
+    if (damage == INDEX_MISSING) {
+        cr_assert_eq(file_unlink(file), 0);
+    } else if (damage == INDEX_HEADER || damage == INDEX_ENTRY) {
+        cr_assert(io_sim_flip(file, damage == INDEX_HEADER ? 17 : bytes - 40, 3));
+    } else {
+        int fd = file_open(file, FILE_WRITE, NULL);
+        cr_assert_eq(file_truncate(fd, damage == INDEX_SHORT ? bytes - 30 : 0), 0);
+        file_close(fd);
+    }
+    io_sim_settle();
+}
+
+/* Whatever happens to an index, sealed segment or not: it is made anew, by a read or by the next checkpoint.
+ */
+Test(store_damage, works_on_without_an_index, .timeout = 0)
+{
+    for (uint32_t f = 0; f < file_count; f++)
+        for (int damage = 0; strstr(files[f], ".index") && damage < 2 * INDEX_DAMAGES; damage++) {
+            snprintf(doing, sizeof(doing), "%s, damage %d, read %s", files[f], damage / 2,
+                     damage % 2 ? "first" : "later");
+            damage_index(files[f], damage / 2);
+            cr_assert_eq(work_on(damage % 2), 0, "%s: a read was refused", doing);
+        }
+}
+
+/* The .log as well: what lies there is refused by name, and nothing else suffers. */
+Test(store_damage, works_on_without_an_index_of_a_damaged_segment, .timeout = 0)
+{
+    for (uint32_t f = 0; f < file_count; f++) {
+        const char *dot = strstr(files[f], ".index");
+        for (int at = 0; dot && at < 3; at++) {
+            char file[LOG_PATH_BYTES];
+            snprintf(file, sizeof(file), "%.*s.log", (int)(dot - files[f]), files[f]);
+            uint64_t bytes = file_size(file);
+            snprintf(doing, sizeof(doing), "%s, and the .log in place %d", files[f], at);
+            damage_index(files[f], at % 2 ? INDEX_MISSING : INDEX_SHORT);
+            cr_assert(io_sim_flip(file, bytes * (uint64_t)at / 3 + 70, 2));
+            corrupt += work_on(at % 2 == 0);
+        }
+    }
+    cr_assert_gt(corrupt, 0);
 }
 
 Test(store_damage, cut_at_any_block, .timeout = 0)
