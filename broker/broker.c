@@ -210,7 +210,7 @@ static void broker_ready(struct broker *b)
     }
     printf(" in=%" PRIu64 "ms", b->report.milliseconds);
     if (!b->report.journal.direct)
-        printf(" io=buffered");
+        printf(" journal=buffered");
     printf("\n");
     fflush(stdout);
     diag(DIAG_INFO, "broker", "ready", DIAG_KS("version", RUNNEL_VERSION),

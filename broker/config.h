@@ -70,8 +70,10 @@ enum config_spin { CONFIG_SPIN_ADAPTIVE, CONFIG_SPIN_ALWAYS, CONFIG_SPIN_OFF };
       "is closed (SLOW_READER)")                                                                             \
     X(topics_auto_create, "topics.auto.create", CONFIG_BOOL, 0, 1, 1, true, NULL,                            \
       "a client may create a topic with default settings by opening it")                                     \
-    X(topics_max, "topics.max", CONFIG_COUNT, 1, 1000000, 100000, true, NULL, "topics in all")               \
-    X(partitions_max, "partitions.max", CONFIG_COUNT, 1, 1000000, 100000, true, NULL, "partitions in all")   \
+    X(topics_max, "topics.max", CONFIG_COUNT, 1, 1000000, 100000, true, NULL,                                \
+      "topics in all, internal ones apart")                                                                  \
+    X(partitions_max, "partitions.max", CONFIG_COUNT, 1, 1000000, 100000, true, NULL,                        \
+      "partitions in all, internal ones apart")                                                              \
     X(topic_partitions_max, "topic.partitions.max", CONFIG_COUNT, 1, 1024, 1024, true, NULL,                 \
       "partitions of one topic")                                                                             \
     X(topic_partitions_default, "topic.partitions.default", CONFIG_COUNT, 1, 1024, 3, true, NULL,            \

@@ -136,6 +136,8 @@ static void topic_grow(struct store *store, struct topic *t, uint32_t partitions
                                 partitions * sizeof(*t->partitions));
     for (uint32_t i = t->partition_count; i < partitions; i++)
         t->partitions[i] = partition_create(store, t, i);
+    if (t->internal)
+        store->internal_partitions += partitions - t->partition_count;
     t->partition_count = partitions;
 }
 
@@ -163,6 +165,7 @@ struct topic *catalog_insert(struct store *store, struct bytes name, uint64_t id
     memmove(store->topics + at + 1, store->topics + at, (store->topic_count - at) * sizeof(t));
     store->topics[at] = t;
     store->topic_count++;
+    store->internal_topics += t->internal;
     catalog_index_id(store, t);
     return t;
 }
@@ -373,10 +376,11 @@ static enum error catalog_partitions_fit(const struct store *store, uint32_t par
                  store->options.topic_partitions_max);
         return ERR_PARTITIONS_INVALID;
     }
-    if (store->partition_count + (uint64_t)more > store->options.partitions_max) {
+    const uint32_t count = store->partition_count - store->internal_partitions;
+    if (count + (uint64_t)more > store->options.partitions_max) {
         snprintf(why, WHY_BYTES,
-                 "the broker has %u partitions of at most %u: delete topics, or raise partitions.max",
-                 store->partition_count, store->options.partitions_max);
+                 "the broker has %u partitions of at most %u: delete topics, or raise partitions.max", count,
+                 store->options.partitions_max);
         return ERR_LIMIT_REACHED;
     }
     return ERR_OK;
@@ -404,9 +408,10 @@ enum error catalog_create(struct store *store, struct bytes name, uint32_t parti
     enum error error = catalog_partitions_fit(store, partitions, partitions, why);
     if (error)
         return error;
-    if (store->topic_count >= store->options.topics_max || store->topic_id_next == UINT32_MAX) {
+    const uint32_t topics = store->topic_count - store->internal_topics;
+    if (topics >= store->options.topics_max || store->topic_id_next == UINT32_MAX) {
         snprintf(why, WHY_BYTES, "the broker has %u topics of at most %u: delete some, or raise topics.max",
-                 store->topic_count, store->options.topics_max);
+                 topics, store->options.topics_max);
         return ERR_LIMIT_REACHED;
     }
     struct topic_settings settings = store->options.topic_defaults;

@@ -240,6 +240,7 @@ struct store {
     uint32_t topic_id_room;
     struct list deleted_topics; /* still held by somebody */
     uint32_t partition_count;
+    uint32_t internal_topics, internal_partitions; /* of them: limits count the others */
     uint32_t topic_id_next;
     struct topic *catalog;
     uint64_t catalog_saved; /* recovery: records of `__catalog` below this offset are in the checkpoint */

@@ -130,9 +130,8 @@ static int store_check_options(const struct store_options *o, char *why)
 
 static void store_count(struct store *store, struct store_report *report)
 {
-    report->topics = store->topic_count - 1;
-    report->partitions = store->partition_count - 1;
-    report->direct_journal = report->journal.direct;
+    report->topics = store->topic_count - store->internal_topics;
+    report->partitions = store->partition_count - store->internal_partitions;
     memcpy(report->broker_id, store->broker_id, sizeof(report->broker_id));
 }
 

@@ -34,7 +34,7 @@ struct store_options {
     const char *data_dir;
     struct topic_settings topic_defaults;
     uint32_t partitions_default;
-    uint32_t topics_max, partitions_max; /* in all */
+    uint32_t topics_max, partitions_max; /* in all, without internal ones */
     uint32_t topic_partitions_max;       /* of one topic: 1,024 */
     uint32_t batch_bytes_max;            /* upper limit of max.message.bytes */
     uint32_t request_bytes_max;          /* of one atomic request: fits a commit, checked at start */
@@ -61,9 +61,9 @@ struct store_events {
 
 struct store_report {
     struct journal_report journal;
-    bool fresh; /* a new data directory */
-    bool direct_journal, direct_segments;
-    uint32_t topics, partitions, damaged;
+    bool fresh;                  /* a new data directory */
+    uint32_t topics, partitions; /* without internal ones */
+    uint32_t damaged;
     uint64_t milliseconds;
     uint8_t broker_id[16];
 };

@@ -359,3 +359,28 @@ Test(partition, a_time_that_retention_overtakes_is_looked_up_again, .timeout = 6
         free(l);
     }
 }
+
+/* The broker's own topic does not take one of those that its user may have. */
+Test(partition, limits_count_what_users_have)
+{
+    char why[256];
+    struct topic *t;
+    rig_close(&rig);
+    rig.options.topics_max = 2;
+    rig.options.partitions_max = 4;
+    cr_assert_eq(rig_open(&rig), 0, "%s", rig.why);
+    cr_assert_eq(rig.report.topics, 0);
+    cr_assert_eq(rig.report.partitions, 0);
+    rig_topic(&rig, "a", 3);
+    cr_assert_eq(catalog_create(rig.store, bytes_of("b"), 2, NULL, NULL, 0, &t, why), ERR_LIMIT_REACHED);
+    cr_assert(strstr(why, "has 3 partitions of at most 4"), "%s", why);
+    cr_assert_eq(catalog_create(rig.store, bytes_of("b"), 1, NULL, NULL, 0, &t, why), ERR_OK, "%s", why);
+    rig_settle(&rig);
+    restart();
+    cr_assert_eq(rig.report.topics, 2);
+    cr_assert_eq(rig.report.partitions, 4);
+    rig.options.partitions_max = 100;
+    restart();
+    cr_assert_eq(catalog_create(rig.store, bytes_of("c"), 1, NULL, NULL, 0, &t, why), ERR_LIMIT_REACHED);
+    cr_assert(strstr(why, "has 2 topics of at most 2"), "%s", why);
+}
