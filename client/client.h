@@ -174,7 +174,7 @@ bool request_send(struct runnel_client *c, struct writer *w, uint8_t *frame, uin
 int request_call(struct runnel_client *c, uint16_t op, struct bytes body, bool again, uint8_t **reply,
                  uint32_t *reply_len);
 
-/* ---- producer.c, consumer.c ---- */
+/* ---- producer.c, produce.c, consumer.c ---- */
 
 struct runnel_producer *producer_next(const struct runnel_producer *p);
 struct runnel_consumer *consumer_next(const struct runnel_consumer *k);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * client/producer.h: a producer inside: partitions, batches on their way, and what the three files share
- * (producer.c: calls and life; produce_send.c: what goes out when, and answers; produce_batch.c: buffers).
+ * client/producer.h: a producer inside: partitions, batches on their way, and what the four files share
+ * (producer.c: its life; produce.c: events in, reports out; produce_send.c: what goes out when, and answers;
+ * produce_batch.c: buffers).
  *
  * A batch's way:  open --full or sent--> queue --> flight --answer--> done --callbacks--> free
  *                                          ^-- refused, or connection broken --'
