@@ -112,12 +112,12 @@ def stop_earlier(data):
             return
         if str(data) not in pathlib.Path("/proc/%d/cmdline" % pid).read_text():
             return
+        process = os.pidfd_open(pid)
         os.kill(pid, signal.SIGTERM)
     except (OSError, ValueError):
         return
-    deadline = time.monotonic() + WAIT_S
-    while os.path.exists("/proc/%d" % pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    select.select([process], [], [], WAIT_S)
+    os.close(process)
     say("stopped the broker of an earlier demo (process %d)" % pid)
 
 
