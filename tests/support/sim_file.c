@@ -170,38 +170,43 @@ int64_t file_bytes(int fd)
     return file ? (int64_t)sim_bytes(sim.disk, file->inode) : -EBADF;
 }
 
-int file_truncate(int fd, uint64_t bytes)
+/* A step that changes an open file's size; `cut`: the power goes in it. */
+static int resize_begin(int fd, enum io_sim_op op, const struct sim_file **file, bool *cut)
 {
-    const struct sim_file *file = sim_file(fd);
+    *file = sim_file(fd);
     if (sim.dead)
         return -EIO;
-    if (file == NULL || !(file->flags & FILE_WRITE))
+    if (*file == NULL || !((*file)->flags & FILE_WRITE))
         return -EBADF;
-    const bool cut = sim_step();
-    const struct io_sim_fault *fault = sim_fault(IO_SIM_TRUNCATE, file->path);
-    if (fault && !cut)
-        return -fault->error;
-    sim_truncate(sim.disk, file->inode, bytes);
+    *cut = sim_step();
+    const struct io_sim_fault *fault = sim_fault(op, (*file)->path);
+    return fault && !*cut ? -fault->error : 0;
+}
+
+static int resize_end(bool cut, int error)
+{
     if (cut)
         sim_cut_now();
-    return cut ? -EIO : 0;
+    return cut ? -EIO : error;
+}
+
+int file_truncate(int fd, uint64_t bytes)
+{
+    const struct sim_file *file;
+    bool cut;
+    const int error = resize_begin(fd, IO_SIM_TRUNCATE, &file, &cut);
+    if (error)
+        return error;
+    sim_truncate(sim.disk, file->inode, bytes);
+    return resize_end(cut, 0);
 }
 
 int file_allocate(int fd, uint64_t bytes)
 {
-    const struct sim_file *file = sim_file(fd);
-    if (sim.dead)
-        return -EIO;
-    if (file == NULL || !(file->flags & FILE_WRITE))
-        return -EBADF;
-    const bool cut = sim_step();
-    const struct io_sim_fault *fault = sim_fault(IO_SIM_ALLOCATE, file->path);
-    if (fault && !cut)
-        return -fault->error;
-    const int error = sim_allocate(sim.disk, file->inode, bytes);
-    if (cut)
-        sim_cut_now();
-    return cut ? -EIO : error;
+    const struct sim_file *file;
+    bool cut;
+    const int error = resize_begin(fd, IO_SIM_ALLOCATE, &file, &cut);
+    return error ? error : resize_end(cut, sim_allocate(sim.disk, file->inode, bytes));
 }
 
 /* The one-by-one way is the one whose every step can be cut. */
