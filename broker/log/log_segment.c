@@ -68,6 +68,9 @@ int log_segment_create(const char *dir, struct log_id id, uint64_t base_offset, 
     char path[LOG_PATH_BYTES];
     int fd = -1;
     int result = segment_make_dirs(dir);
+    log_segment_path(path, dir, base_offset, "log");
+    if (result == 0 && file_exists(path) == 1)
+        result = log_segment_delete(dir, base_offset); /* a file that could not be written may be why */
     if (result == 0)
         result = segment_make_index(dir, id, base_offset);
     if (result == 0) {

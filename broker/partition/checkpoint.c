@@ -280,7 +280,12 @@ static bool decode_segment(struct reader *r, struct partition *p)
     uint64_t base = read_u64(r);
     if (r->bad || (p->segment_count && base <= p->segments[p->segment_count - 1]->log.base_offset))
         return false;
-    struct segment *s = segment_create(p, base);
+    struct segment *before = partition_segment(p), *s = segment_create(p, base);
+    if (before && !before->closed) {
+        /* Nothing was written to it any more, and it was cut before this checkpoint. */
+        before->closed = before->cut = before->given_up = true;
+        p->bytes_closed += before->appended;
+    }
     s->log.end_offset = read_u64(r);
     s->log.bytes = read_u64(r);
     s->loose = read_u64(r);

@@ -7,8 +7,8 @@
  * after a crash no segment knows what the journal does not.
  *
  * Errors. No space: the chunk goes back to the head of the queue, producing is refused (its copy stays in the
- * journal and in memory), and the write is tried again every second. Anything else: the partition is fenced
- * until a write of it succeeds.
+ * journal and in memory), and the write is tried again every second; the same when we are short of memory or
+ * descriptors. Anything else: the partition is fenced, and goes on in a fresh file (rebase.c).
  */
 #include "partition/internal.h"
 
@@ -34,12 +34,15 @@ static uint32_t flush_writes_allowed(const struct store *store)
 
 void flush_enqueue(struct partition *p)
 {
+    if (p->fence == FENCE_FAILED || p->fence == FENCE_HELD)
+        return;
     for (; p->chunk_queued < p->chunk_end; p->chunk_queued++) {
         struct chunk *c = partition_chunk(p, p->chunk_queued);
         if (!c->closed || c->end_offset > p->durable)
             return;
         c->queued = true;
-        list_append(&p->store->flush_queue, &c->link);
+        if (!c->written)
+            list_append(&p->store->flush_queue, &c->link);
     }
 }
 
@@ -67,12 +70,8 @@ static void flush_close_lru(struct store *store)
         if (store->open_count <= SEGMENT_FDS_MAX)
             return;
         struct segment *s = CONTAINER_OF(node, struct segment, open_link);
-        if (s->writes || s->opening)
-            continue;
-        list_remove(&s->open_link);
-        store->open_count--;
-        file_close(s->fd);
-        s->fd = -1;
+        if (!s->writes && !s->opening)
+            flush_close_segment(store, s);
     }
 }
 
@@ -80,20 +79,17 @@ static void flush_failed(struct partition *p, int error)
 {
     struct store *store = p->store;
     store->stats.flush_failures++;
-    char text[64];
-    snprintf(text, sizeof(text), "%s", strerror(-error));
     if (error == -ENOSPC || error == -EDQUOT) {
         if (!store->disk_full)
             diag(DIAG_WARN, "partition", "the disk is full: producing is refused, all else goes on",
                  DIAG_KS("topic", p->topic->name));
         store->disk_full = true;
+    } else if (error == -EMFILE || error == -ENFILE || error == -ENOMEM) {
+        diag(DIAG_WARN, "partition", "a segment cannot be written just now: trying again",
+             DIAG_KS("topic", p->topic->name), DIAG_KS("error", strerror(-error)));
     } else {
-        if (!p->fenced)
-            diag(DIAG_ERROR, "partition",
-                 "a segment write failed: the partition takes no events until one succeeds; nothing "
-                 "acknowledged is lost",
-                 DIAG_KS("topic", p->topic->name), DIAG_KU("partition", p->number), DIAG_KS("error", text));
-        p->fenced = true;
+        rebase_fence(p, error);
+        return;
     }
     store->flush_blocked = true;
     if (!timer_running(&store->disk_timer))
@@ -127,7 +123,7 @@ static void segment_open_done(struct work_job *job)
     while (!list_empty(&s->waiting)) {
         struct list *node = s->waiting.prev;
         list_remove(node);
-        if (!p->gone)
+        if (!p->gone && p->fence != FENCE_FAILED)
             list_prepend(&store->flush_queue, node);
     }
     partition_unref(p);
@@ -244,11 +240,7 @@ static void flush_written(struct chunk *c)
     tail_clean(store, c);
     for (uint64_t s = from; s < p->chunk_dirty; s++)
         flush_account(partition_chunk(p, s));
-    if (p->fenced) {
-        p->fenced = false;
-        diag(DIAG_INFO, "partition", "a segment write succeeded again: the partition takes events",
-             DIAG_KS("topic", p->topic->name), DIAG_KU("partition", p->number));
-    }
+    rebase_written(p);
 }
 
 static void flush_write_done(struct io_op *op, int32_t res, uint32_t flags)
@@ -261,7 +253,8 @@ static void flush_write_done(struct io_op *op, int32_t res, uint32_t flags)
     store->flush_writes--;
     if (!p->gone) {
         if (res < 0) {
-            list_prepend(&store->flush_queue, &c->link);
+            if (p->fence != FENCE_FAILED)
+                list_prepend(&store->flush_queue, &c->link);
             flush_failed(p, res);
         } else {
             flush_written(c);
@@ -281,17 +274,24 @@ void flush_abandon(struct partition *p)
 {
     for (uint64_t s = p->chunk_dirty; s < p->chunk_end; s++)
         list_remove(&partition_chunk(p, s)->link);
+    list_remove(&p->fenced_link);
     tail_abandon(p);
+}
+
+void flush_close_segment(struct store *store, struct segment *s)
+{
+    if (s->fd < 0)
+        return;
+    list_remove(&s->open_link);
+    store->open_count--;
+    file_close(s->fd);
+    s->fd = -1;
 }
 
 /* ---- stopping ---- */
 
 void flush_close_descriptors(struct store *store)
 {
-    while (!list_empty(&store->open_segments)) {
-        struct segment *s = CONTAINER_OF(list_pop(&store->open_segments), struct segment, open_link);
-        store->open_count--;
-        file_close(s->fd);
-        s->fd = -1;
-    }
+    while (!list_empty(&store->open_segments))
+        flush_close_segment(store, CONTAINER_OF(store->open_segments.next, struct segment, open_link));
 }

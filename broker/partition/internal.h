@@ -6,6 +6,7 @@
  *     │                                     └──────── chunks   (the tail, in memory)
  *     ├── durable queue: who moves to where when a journal sequence is durable
  *     ├── flusher: closed, durable chunks on their way to segments
+ *     ├── fenced: partitions whose segment could not be written, on their way to a fresh one
  *     └── reclaimer: makes journal files reusable
  *
  * A chunk is a run of whole batches, contiguous in memory, that covers an aligned range of its segment's
@@ -62,6 +63,7 @@ enum {
 enum journal_type {
     JOURNAL_BATCHES = 1, /* struct journal_batches, then whole batches */
     JOURNAL_START = 2,   /* struct journal_start: a partition's start offset moved up */
+    JOURNAL_REBASE = 3,  /* struct journal_rebase: a segment could not be written, a fresh one follows */
 };
 
 struct journal_batches {
@@ -81,6 +83,13 @@ struct journal_start {
 };
 static_assert(sizeof(struct journal_start) == 16, "as in the file");
 
+struct journal_rebase {
+    uint32_t topic_id, partition;
+    uint64_t base_offset; /* from here on batches go to a segment that begins here, whatever entries before
+                             this one say */
+};
+static_assert(sizeof(struct journal_rebase) == 16, "as in the file");
+
 struct segment {
     struct log_segment log;  /* what is on disk: whole extents, in order */
     uint64_t appended;       /* where the next batch goes (closed: where the last one ended) */
@@ -98,6 +107,7 @@ struct segment {
     bool named;      /* its files' names are durable */
     bool sealing;    /* the running checkpoint cuts it to its size */
     bool cut;        /* done */
+    bool given_up;   /* a write failed: closed, and ends with its last extent, perhaps inside a batch */
     int open_result; /* the worker's: 0 or a negative errno, */
     int open_fd;     /* and the descriptor: `fd` is the loop's and changes only there */
     bool open_direct;
@@ -150,13 +160,22 @@ struct chunk {
     struct io_op op;
 };
 
+enum fence {
+    FENCE_NONE,
+    FENCE_FAILED, /* a segment write failed; a fresh segment follows when it is due and all is quiet */
+    FENCE_HELD,   /* laid out anew; the journal must have said so before anything is written */
+    FENCE_TRYING, /* being written */
+};
+
 struct partition {
     struct topic *topic;
     struct store *store;
     uint32_t number;
     uint32_t refs; /* chunks being written, queue entries, jobs, readers' buffers: keeps the memory after
                       deletion */
-    bool gone, fenced, damaged;
+    bool gone, damaged;
+    enum fence fence;
+    uint32_t rebases; /* in a row, without success */
     uint64_t start, durable, end;
     uint64_t durable_chunk; /* serial and place up to which readers may see */
     uint32_t durable_at;
@@ -172,7 +191,10 @@ struct partition {
     uint64_t bytes_closed;     /* sum of `appended` of all segments but the last */
     struct list dirty_link;    /* in store->dirty while chunk_dirty < chunk_end */
     struct list unsynced_link; /* in store->unsynced while a segment has pending extents or is to be cut */
-    struct list woken_link;    /* in store->woken: the durable end moved this turn */
+    struct list fenced_link;   /* in store->fenced while it is */
+    uint64_t rebase_due_ns, rebase_sequence;
+    uint64_t fence_chunk;   /* unfenced when the chunks before this one are written */
+    struct list woken_link; /* in store->woken: the durable end moved this turn */
     struct list waiters, waking;
     uint64_t replay_ahead; /* recovery: highest end offset seen in the journal */
 };
@@ -261,6 +283,7 @@ struct store {
     struct list flush_queue;
     uint32_t flush_writes;
     uint32_t segments_opening;
+    struct list fenced; /* partitions */
     struct list open_segments;
     uint32_t open_count;
 
@@ -338,6 +361,13 @@ void tail_drop(struct partition *p);
 /* The partition is gone, though readers may hold it for long: nothing of it waits to be written any more, and
  * its memory goes as soon as no write has it. */
 void tail_abandon(struct partition *p);
+/* The batch that chunk `c` (the first one not written) carries the rest of, in the chunk before it; or NULL.
+ */
+struct chunk *tail_loose_before(const struct partition *p, const struct chunk *c, uint32_t *from);
+/* Takes all chunks from the partition, which holds none then; `dirty` of them are written. The array goes
+ * back with them. */
+struct chunk **tail_take(struct partition *p, uint32_t *count, uint32_t *dirty);
+void tail_give_back(struct store *store, struct chunk **chunks, uint32_t count);
 /* Frees the chunks of the oldest segment, which goes (in recovery, also those not written yet). */
 void tail_forget(struct partition *p, const struct segment *s);
 struct tail_buffer *tail_buffer_create(struct store *store, uint32_t room);
@@ -354,6 +384,8 @@ void partition_dir(const struct partition *p, char *out /* LOG_PATH_BYTES */);
  * where its bytes stand. */
 uint8_t *partition_place(struct partition *p, const struct batch *batch, uint64_t base_offset,
                          int64_t append_ms, uint64_t journal_file);
+/* What the partition holds now is durable once `sequence` is. */
+void partition_note(struct partition *p, uint64_t sequence);
 /* Starts a new segment at the end offset. */
 struct segment *partition_roll(struct partition *p);
 /* Copies whole batches into the journal's open group once more, from chunk `c` [from, to). */
@@ -368,16 +400,31 @@ extern const char segment_half_lost[];
 /* What it holds, or a part of that, is not served any more. `what` says which, `damage` why. */
 void segment_set_aside(struct segment *s, const char *what, const char *damage);
 struct segment *segment_find(const struct partition *p, uint64_t offset, uint32_t *index);
-/* Sum of what the segments hold. */
+/* No extent will be added: it may be cut to its size. */
+static inline bool segment_ended(const struct segment *s)
+{
+    return s->log.sealed || s->given_up;
+}
 void segments_remove_first(struct partition *p);
 
 /* flush.c */
 void flush_enqueue(struct partition *p);
 void flush_pump(struct store *store);
 void flush_close_descriptors(struct store *store);
+void flush_close_segment(struct store *store, struct segment *s);
 void flush_retry(struct store *store);
 /* The partition is gone: forgets what was to be written. */
 void flush_abandon(struct partition *p);
+
+/* rebase.c */
+void rebase_fence(struct partition *p, int error);
+/* A chunk was written; a journal sequence is durable. */
+void rebase_written(struct partition *p);
+void rebase_durable(struct partition *p, uint64_t sequence);
+void rebase_pump(struct store *store);
+/* Lays what is not on disk out anew: from offset `x` on, which is a batch's or the end, in a segment that
+ * begins there. Nothing of the partition is in flight. */
+void rebase_relay(struct partition *p, uint64_t x);
 
 /* reclaim.c, checkpoint.c */
 void reclaim_pump(struct store *store);

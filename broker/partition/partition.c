@@ -18,6 +18,7 @@ struct partition *partition_create(struct store *store, struct topic *topic, uin
     list_init(&p->dirty_link);
     list_init(&p->unsynced_link);
     list_init(&p->woken_link);
+    list_init(&p->fenced_link);
     list_init(&p->waiters);
     list_init(&p->waking);
     store->partition_count++;
@@ -32,6 +33,7 @@ void partition_destroy(struct partition *p)
     tail_drop(p);
     list_remove(&p->unsynced_link);
     list_remove(&p->woken_link);
+    list_remove(&p->fenced_link);
     for (uint32_t i = 0; i < p->segment_count; i++)
         segment_destroy(store, p->segments[i]);
     mem_free(MEM_PARTITION, p->segments, p->segment_room * sizeof(*p->segments));
@@ -92,7 +94,7 @@ int64_t partition_max_timestamp(const struct partition *p)
 
 bool partition_fenced(const struct partition *p)
 {
-    return p->fenced;
+    return p->fence != FENCE_NONE;
 }
 
 bool partition_damaged(const struct partition *p)
@@ -121,7 +123,7 @@ enum error partition_check(struct partition *p, const struct batch *batch, char 
         snprintf(why, WHY_BYTES, "topic %s was deleted", p->topic->name);
         return ERR_TOPIC_NOT_FOUND;
     }
-    if (p->fenced) {
+    if (p->fence) {
         snprintf(why, WHY_BYTES,
                  "a write to a segment of %s/%u failed; check the disk, the broker tries a fresh file",
                  p->topic->name, p->number);
@@ -197,7 +199,7 @@ uint8_t *partition_place(struct partition *p, const struct batch *batch, uint64_
 
 /* The durable end moves to the end as it is now once `sequence` is durable. One entry per partition and
  * group. */
-static void durable_note(struct partition *p, uint64_t sequence)
+void partition_note(struct partition *p, uint64_t sequence)
 {
     struct durable_queue *q = &p->store->durable;
     struct durable_entry *e;
@@ -241,6 +243,7 @@ void durable_advance(struct store *store, uint64_t sequence)
         p->durable_at = e->at;
         q->head++;
         if (!p->gone) {
+            rebase_durable(p, sequence);
             flush_enqueue(p);
             if (!list_empty(&p->waiters) && !list_linked(&p->woken_link))
                 list_append(&store->woken, &p->woken_link);
@@ -302,7 +305,7 @@ void partition_append(struct partition *p, const struct batch *batch, struct app
     journal_batches_head(body, p, s, position, 0, now);
     memcpy(body + sizeof(struct journal_batches), at, batch->bytes);
 
-    durable_note(p, out->sequence);
+    partition_note(p, out->sequence);
     if (batch->producer_id >= 0)
         producers_note(store->producers, p, batch, out->base_offset);
     store->stats.batches_in++;

@@ -60,23 +60,11 @@ static uint64_t dirty_file(const struct partition *p)
     return partition_chunk(p, p->chunk_dirty)->journal_file;
 }
 
-/* The batch that ends in chunk `c`'s carry, in the chunk before it. */
-static struct chunk *loose_before(const struct partition *p, const struct chunk *c, uint32_t *from)
-{
-    if (c->serial == p->chunk_first || !c->first)
-        return NULL;
-    struct chunk *before = partition_chunk(p, c->serial - 1);
-    if (before->segment != c->segment || before->loose >= before->used)
-        return NULL;
-    *from = before->loose;
-    return before;
-}
-
 /* Bytes to copy when everything that is not in a segment goes forward. */
 static uint64_t copy_bytes(const struct partition *p)
 {
     uint32_t from;
-    const struct chunk *before = loose_before(p, partition_chunk(p, p->chunk_dirty), &from);
+    const struct chunk *before = tail_loose_before(p, partition_chunk(p, p->chunk_dirty), &from);
     uint64_t bytes = before ? before->used - from : 0;
     for (uint64_t s = p->chunk_dirty; s < p->chunk_end; s++) {
         const struct chunk *c = partition_chunk(p, s);
@@ -100,7 +88,7 @@ static bool gather_forward_all(struct store *store, struct partition *p)
 {
     uint32_t from;
     struct chunk *first = partition_chunk(p, p->chunk_dirty);
-    struct chunk *before = loose_before(p, first, &from);
+    struct chunk *before = tail_loose_before(p, first, &from);
     uint32_t entries = (uint32_t)(p->chunk_end - p->chunk_dirty) + 1;
     if (!gather_room(store, entries, copy_bytes(p)))
         return false;
@@ -211,6 +199,8 @@ static int checkpoint_mend(struct checkpoint_job *k, struct checkpoint_segment *
 static int checkpoint_write_segment(struct checkpoint_job *k, struct checkpoint_segment *cs, const char *dir)
 {
     int result = cs->cut ? log_segment_seal(dir, cs->log.base_offset, cs->log.bytes) : 0;
+    if (result && !cs->log.sealed && result != -EBADMSG && result != -ENOENT)
+        result = 0; /* given up: what lies behind its end is only space */
     if (result == -EBADMSG || (result == -ENOENT && !cs->segment->partition->gone)) {
         snprintf(cs->why, sizeof(cs->why), "its .log is missing or shorter than it was");
         cs->damaged = true; /* what reads meet there they refuse; all else goes on */
@@ -286,7 +276,7 @@ static void checkpoint_add(struct checkpoint_job *k, struct segment *s, const st
     *cs = (struct checkpoint_segment){ .segment = s,
                                        .first = s->log.extents,
                                        .count = s->pending_count,
-                                       .cut = s->log.sealed && !s->cut,
+                                       .cut = segment_ended(s) && !s->cut,
                                        .fresh = !s->named,
                                        .log = s->log };
     if (s->kept)
@@ -318,7 +308,7 @@ static bool checkpoint_start(struct store *store, uint64_t file)
         struct partition *p = CONTAINER_OF(list_pop(&store->unsynced), struct partition, unsynced_link);
         for (uint32_t i = p->segment_count; i-- > 0;) {
             struct segment *s = p->segments[i];
-            if (s->pending_count || (s->log.sealed && !s->cut))
+            if (s->pending_count || (segment_ended(s) && !s->cut))
                 checkpoint_add(k, s, i ? p->segments[i - 1] : NULL);
             else if (s->cut)
                 break; /* those before it are done */
@@ -358,7 +348,7 @@ static void checkpoint_segment_done(struct checkpoint_segment *cs, bool saved)
         s->cut = true;
     if (saved)
         s->named = true;
-    if (!p->gone && (s->pending_count || (s->log.sealed && !s->cut)) && !list_linked(&p->unsynced_link))
+    if (!p->gone && (s->pending_count || (segment_ended(s) && !s->cut)) && !list_linked(&p->unsynced_link))
         list_append(&p->store->unsynced, &p->unsynced_link);
     mem_free(MEM_PARTITION, cs->extents, cs->count * sizeof(*cs->extents));
     partition_unref(p);

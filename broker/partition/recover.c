@@ -6,7 +6,8 @@
  * Replay is idempotent by offset: a batch that the partition has is skipped; the next one is placed where its
  * entry says; one further on waits for its copy, which follows (copies forward come later in the journal than
  * what was appended behind them). When the journal ends and something further on was seen whose predecessor
- * never came, acknowledged events are missing: refused by name.
+ * never came, acknowledged events are missing: refused by name. Where a segment could not be written, an
+ * entry says so, and what follows it goes to the fresh one (rebase.c).
  *
  * All that is replayed stays in memory, bounded by the journal's size, and goes to segments later as always:
  * nothing is written before the journal has flushed what it read, and a start costs no more than reading the
@@ -132,11 +133,14 @@ static int recover_directories(struct store *store, bool *fresh, char *why)
 
 /* ---- replay ---- */
 
-/* The segment that an entry's batch goes to, with the position it says. */
+/* The segment that an entry's batch goes to, with the position it says. An entry may name a segment before
+ * the last one: it could not be written, and the checkpoint knows already where batches went instead. */
 static int replay_segment(struct recovery *rec, struct partition *p, const struct journal_batches *head,
                           uint64_t base)
 {
     struct segment *s = partition_segment(p);
+    if (s && !s->closed && head->segment_base < s->log.base_offset)
+        return 0;
     if (!s || s->log.base_offset != head->segment_base) {
         if (head->segment_base != base || (s && base < s->log.base_offset)) {
             snprintf(rec->why, WHY_BYTES,
@@ -193,11 +197,12 @@ static int replay_batches(struct recovery *rec, const struct journal_entry *entr
             int result = replay_segment(rec, p, &head, base);
             if (result)
                 return result;
-            if (partition_segment(p)->appended != position) {
+            const struct segment *s = partition_segment(p);
+            if (s->log.base_offset == head.segment_base && s->appended != position) {
                 snprintf(rec->why, WHY_BYTES,
                          "the journal puts offset %" PRIu64 " of %s/%u at position %u of its segment, "
                          "which ends at %" PRIu64,
-                         base, t->name, p->number, position, partition_segment(p)->appended);
+                         base, t->name, p->number, position, s->appended);
                 return -EBADMSG;
             }
             partition_place(p, &batch, base, head.append_ms, entry->file);
@@ -237,6 +242,31 @@ static int replay_start(struct recovery *rec, const struct journal_entry *entry)
     return 0;
 }
 
+/* From an offset on batches go to a fresh segment. When the checkpoint has one of them on disk, it was
+ * written after that, and has it all; otherwise all of them are in the journal. */
+static int replay_rebase(struct recovery *rec, const struct journal_entry *entry)
+{
+    struct journal_rebase head;
+    if (entry->bytes != sizeof(head))
+        return -EBADMSG;
+    memcpy(&head, entry->body, sizeof(head));
+    struct topic *t = catalog_by_id(rec->store, head.topic_id);
+    if (!t || head.partition >= t->partition_count)
+        return 0;
+    struct partition *p = t->partitions[head.partition];
+    const struct segment *s = partition_segment(p);
+    if (!s || s->log.sealed || head.base_offset > p->end)
+        return 0;
+    for (uint32_t i = p->segment_count; i-- > 0;)
+        if (p->segments[i]->log.bytes > 0) {
+            if (head.base_offset < p->segments[i]->log.end_offset)
+                return 0;
+            break;
+        }
+    rebase_relay(p, head.base_offset);
+    return 0;
+}
+
 static int replay_entry(void *ctx, const struct journal_entry *entry)
 {
     struct recovery *rec = ctx;
@@ -245,9 +275,10 @@ static int replay_entry(void *ctx, const struct journal_entry *entry)
     if (entry->sequence > 50)
         return 0;
 #endif
-    int result = entry->type == JOURNAL_BATCHES ? replay_batches(rec, entry)
-                 : entry->type == JOURNAL_START ? replay_start(rec, entry)
-                                                : -EPROTONOSUPPORT;
+    int result = entry->type == JOURNAL_BATCHES  ? replay_batches(rec, entry)
+                 : entry->type == JOURNAL_START  ? replay_start(rec, entry)
+                 : entry->type == JOURNAL_REBASE ? replay_rebase(rec, entry)
+                                                 : -EPROTONOSUPPORT;
     if (result && !rec->why[0])
         snprintf(rec->why, WHY_BYTES,
                  "entry of type %u in journal commit %" PRIu64 " makes no sense to this runneld", entry->type,

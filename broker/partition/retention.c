@@ -202,7 +202,7 @@ void removals_destroy(struct store *store)
 static bool retention_expired(const struct partition *p, const struct segment *s)
 {
     const struct topic_settings *settings = &p->topic->settings;
-    if (!s->log.sealed || s->writes || s->opening || s->syncing || s->sealing || p->store->mending ||
+    if (!segment_ended(s) || s->writes || s->opening || s->syncing || s->sealing || p->store->mending ||
         !list_empty(&s->waiting))
         return false;
     if (settings->retention_ms >= 0 && p->store->clock->wall_ms - s->log.append_ms > settings->retention_ms)

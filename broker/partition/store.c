@@ -68,7 +68,7 @@ static void store_disk_look(struct store *store)
 
 static bool store_disk_wanting(const struct store *store)
 {
-    return store->disk_full || store->flush_blocked || store->checkpoint_retry;
+    return store->disk_full || store->flush_blocked || store->checkpoint_retry || !list_empty(&store->fenced);
 }
 
 static void store_disk_fire(struct timer *timer)
@@ -137,9 +137,10 @@ static void store_count(struct store *store, struct store_report *report)
 
 void store_init_lists(struct store *store)
 {
-    struct list *lists[] = { &store->woken,      &store->dirty,        &store->clean,   &store->flush_queue,
-                             &store->unsynced,   &store->removals,     &store->removed, &store->history_queue,
-                             &store->mend_queue, &store->open_segments };
+    struct list *lists[] = { &store->woken,       &store->dirty,         &store->clean,
+                             &store->flush_queue, &store->unsynced,      &store->removals,
+                             &store->removed,     &store->history_queue, &store->mend_queue,
+                             &store->fenced,      &store->open_segments };
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
 }
@@ -251,6 +252,7 @@ static void store_wake(struct store *store)
 
 void store_turn_end(struct store *store)
 {
+    rebase_pump(store);
     reclaim_pump(store);
     /* Before the journal write, so that what reclaiming copied goes with this turn's group. */
     if (!journal_failed(store->journal))

@@ -82,6 +82,7 @@ struct store_report {
     X(flush_writes, STAT_COUNTER, "segment writes")                                                          \
     X(flush_bytes, STAT_COUNTER, "bytes written to segments")                                                \
     X(flush_failures, STAT_COUNTER, "segment writes that failed")                                            \
+    X(rebases, STAT_COUNTER, "fresh segments begun because a write to one failed")                           \
     X(forwarded_bytes, STAT_COUNTER, "bytes of small tails copied forward in the journal")                   \
     X(checkpoints, STAT_COUNTER, "checkpoints written")                                                      \
     X(segments_created, STAT_COUNTER, "segments started")                                                    \

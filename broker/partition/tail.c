@@ -261,6 +261,14 @@ static void tail_free(struct store *store, struct chunk *c)
     mem_free(MEM_TAIL, c, sizeof(*c));
 }
 
+static void tail_undirty(struct partition *p)
+{
+    if (!list_linked(&p->dirty_link))
+        return;
+    list_remove(&p->dirty_link);
+    p->store->dirty_count--;
+}
+
 void tail_clean(struct store *store, struct chunk *c)
 {
     struct partition *p = c->partition;
@@ -269,10 +277,8 @@ void tail_clean(struct store *store, struct chunk *c)
     list_append(&store->clean, &c->link);
     while (p->chunk_dirty < p->chunk_end && partition_chunk(p, p->chunk_dirty)->written)
         p->chunk_dirty++;
-    if (p->chunk_dirty == p->chunk_end && list_linked(&p->dirty_link)) {
-        list_remove(&p->dirty_link);
-        store->dirty_count--;
-    }
+    if (p->chunk_dirty == p->chunk_end)
+        tail_undirty(p);
 }
 
 /* May the partition's oldest chunk go? Not while its last batch is partly in the next chunk only. */
@@ -298,16 +304,43 @@ void tail_evict(struct store *store)
     }
 }
 
+struct chunk *tail_loose_before(const struct partition *p, const struct chunk *c, uint32_t *from)
+{
+    if (c->serial == p->chunk_first || !c->first)
+        return NULL;
+    struct chunk *before = partition_chunk(p, c->serial - 1);
+    if (before->segment != c->segment || before->loose >= before->used)
+        return NULL;
+    *from = before->loose;
+    return before;
+}
+
+struct chunk **tail_take(struct partition *p, uint32_t *count, uint32_t *dirty)
+{
+    *count = (uint32_t)(p->chunk_end - p->chunk_first);
+    *dirty = (uint32_t)(p->chunk_dirty - p->chunk_first);
+    struct chunk **chunks = mem_alloc(MEM_PARTITION, (*count + 1) * sizeof(*chunks));
+    for (uint32_t i = 0; i < *count; i++)
+        chunks[i] = partition_chunk(p, p->chunk_first + i);
+    p->chunk_first = p->chunk_dirty = p->chunk_queued = p->chunk_end;
+    tail_undirty(p);
+    return chunks;
+}
+
+void tail_give_back(struct store *store, struct chunk **chunks, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        tail_free(store, chunks[i]);
+    mem_free(MEM_PARTITION, chunks, (count + 1) * sizeof(*chunks));
+}
+
 void tail_drop(struct partition *p)
 {
     struct store *store = p->store;
     for (; p->chunk_first < p->chunk_end; p->chunk_first++)
         tail_free(store, partition_chunk(p, p->chunk_first));
     p->chunk_dirty = p->chunk_queued = p->chunk_end;
-    if (list_linked(&p->dirty_link)) {
-        list_remove(&p->dirty_link);
-        store->dirty_count--;
-    }
+    tail_undirty(p);
 }
 
 void tail_abandon(struct partition *p)
@@ -323,10 +356,7 @@ void tail_abandon(struct partition *p)
         store->tail_dirty_bytes -= c->room;
     }
     p->chunk_dirty = p->chunk_queued = p->chunk_end;
-    if (list_linked(&p->dirty_link)) {
-        list_remove(&p->dirty_link);
-        store->dirty_count--;
-    }
+    tail_undirty(p);
     if (!busy)
         tail_drop(p);
 }
@@ -342,8 +372,6 @@ void tail_forget(struct partition *p, const struct segment *s)
         if (p->chunk_queued < p->chunk_first)
             p->chunk_queued = p->chunk_first;
     }
-    if (p->chunk_dirty == p->chunk_end && list_linked(&p->dirty_link)) {
-        list_remove(&p->dirty_link);
-        store->dirty_count--;
-    }
+    if (p->chunk_dirty == p->chunk_end)
+        tail_undirty(p);
 }

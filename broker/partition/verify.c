@@ -46,7 +46,7 @@ static void verify_segments(struct verification *v, struct partition *p,
         }
         *bytes += s->log.bytes;
         if (i + 1 < p->segment_count && p->segments[i + 1]->log.base_offset > s->log.end_offset &&
-            s->log.sealed)
+            segment_ended(s))
             verify_found(v, path, s->log.bytes, "offsets are missing between this segment and the next");
     }
 }
