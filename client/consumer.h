@@ -14,8 +14,8 @@
 #define RUNNEL_CLIENT_CONSUMER_H
 
 #include "client/client.h"
-#include "client/compress.h"
 #include "proto/batch.h"
+#include "proto/compress.h"
 
 enum {
     SUBSCRIBES_MAX = 64,         /* asked for at a time: a topic may have a thousand partitions */

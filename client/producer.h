@@ -20,8 +20,8 @@
 #include <stdalign.h>
 
 #include "client/client.h"
-#include "client/compress.h"
 #include "proto/batch.h"
+#include "proto/compress.h"
 
 enum {
     /* Frame header, PRODUCE head (4), batch head (12): stand right before the batch, so that one range goes

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * client/compress.c: see compress.h. Everything that is unpacked came from the network: each library's answer
+ * proto/compress.c: see compress.h. Everything that is unpacked came from the network: each library's answer
  * is checked, and no length from the input is believed beyond UNPACKED_BYTES_MAX.
  */
-#include "client/compress.h"
+#include "proto/compress.h"
 
 #include <lz4frame.h>
 #include <snappy-c.h>

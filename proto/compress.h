@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * client/compress.h: compressed records. Sent: lz4 (frame format) and zstd. Read: also gzip and snappy (raw,
- * and framed as Java's library does it), because Kafka clients write into the same topics.
+ * proto/compress.h: compressed records. Sent: lz4 (frame format) and zstd. Read: also gzip and snappy (raw,
+ * and framed as Java's library does it), because Kafka clients write into the same topics. The one part of
+ * proto that keeps memory: the codecs need some, and it is used from one batch to the next.
  */
-#ifndef RUNNEL_CLIENT_COMPRESS_H
-#define RUNNEL_CLIENT_COMPRESS_H
+#ifndef RUNNEL_PROTO_COMPRESS_H
+#define RUNNEL_PROTO_COMPRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
