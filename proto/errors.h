@@ -70,6 +70,27 @@
     X(SUBSCRIPTION_EXISTS, 72, false, "the subscription id is in use on this connection",                    \
       "choose another id")                                                                                   \
     X(SUBSCRIPTION_UNKNOWN, 73, false, "no such subscription on this connection", "subscribe first")         \
+    /* groups */                                                                                             \
+    X(GROUP_NOT_FOUND, 80, false, "no such group",                                                           \
+      "see `runnel group list`; a group is made by its first member")                                        \
+    X(GROUP_MODE_MISMATCH, 81, false, "the group consumes in the other mode",                                \
+      "join it as it is, or take another name: ordered or shared is for a group's life")                     \
+    X(MEMBER_UNKNOWN, 82, false, "no such member on this connection", "join the group first")                \
+    X(STALE_GENERATION, 83, false, "the event was withdrawn or given to another member",                     \
+      "drop it: it is delivered again")                                                                      \
+    X(EVENT_NOT_LEASED, 84, false, "the event is not out with any member",                                   \
+      "settle what was delivered, once and in time")                                                         \
+    X(NOT_YOUR_EVENT, 85, false, "the event is out with another member",                                     \
+      "settle what was delivered to this member")                                                            \
+    X(GROUP_BUSY, 86, false, "the group has live members", "stop them first")                                \
+    X(GROUP_CONFIG_INVALID, 87, false, "a group setting is not valid", "see the text")                       \
+    X(GROUP_PAUSED, 88, true, "the group's breaker is open",                                                 \
+      "mend what fails, or close it with `runnel group breaker`")                                            \
+    X(POSITION_UNKNOWN, 89, false, "the group has no position there, and offset.reset is error",             \
+      "set one with `runnel group seek`")                                                                    \
+    X(MEMBER_FENCED, 90, false, "another member has joined with this instance id",                           \
+      "give each instance an id of its own")                                                                 \
+    X(GROUP_NAME_INVALID, 91, false, "not a group name", "use 1 to 249 letters, digits, '.', '_' or '-'")    \
     /* made by the client library, never sent */                                                             \
     X(CLIENT_TIMEOUT, 200, true, "no answer within the time given", "try again, or give more time")          \
     X(CLIENT_UNREACHABLE, 201, true, "the broker cannot be reached",                                         \

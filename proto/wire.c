@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * proto/wire.c: frames, and the bodies of session and topic requests. wire_data.c has the others.
+ * proto/wire.c: frames, and the bodies of session and topic requests. wire_data.c and wire_group.c have the
+ * others.
  *
  * Fields lie in the order of their structs. Each encoding is the only one of its value: reserved bytes and
  * flags that are neither 0 nor 1 where both mean something are malformed, so that they can get a meaning
@@ -145,7 +146,7 @@ bool wire_get_open_topic_reply(struct reader r, struct wire_open_topic_reply *bo
     return reader_done(&r);
 }
 
-static void wire_put_configs(struct writer *w, const struct wire_config *configs, uint16_t count)
+void wire_put_configs(struct writer *w, const struct wire_config *configs, uint16_t count)
 {
     if (count > WIRE_CONFIGS_MAX) {
         w->bad = true;
@@ -160,7 +161,7 @@ static void wire_put_configs(struct writer *w, const struct wire_config *configs
     }
 }
 
-static uint16_t wire_get_configs(struct reader *r, struct wire_config *configs)
+uint16_t wire_get_configs(struct reader *r, struct wire_config *configs)
 {
     uint16_t count = read_u16(r);
     if (count > WIRE_CONFIGS_MAX) {

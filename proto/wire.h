@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * proto/wire.h: the native protocol: frame header, operations, and the body of every request and reply.
+ * proto/wire.h: the native protocol: frame header, operations, and the body of every request and reply but
+ * those of consumer groups (wire_group.h).
  *
  * A frame is a 12-byte header and a body; all integers little-endian. `size` counts the whole frame. A reply
  * carries the op and the request id of its request and WIRE_REPLY; a refused request is answered with
  * WIRE_REPLY | WIRE_ERROR and the body `struct wire_error`. Frames that the broker sends on its own
- * (WIRE_OP_DELIVER, WIRE_OP_SUB_END) carry WIRE_PUSH and the subscription's id as request id.
+ * (WIRE_OP_DELIVER, WIRE_OP_SUB_END) carry WIRE_PUSH and the subscription's id as request id (those of a
+ * group: the member's handle).
  *
  * Many requests may be in flight; replies to PRODUCE come in the order of the requests, and so do replies to
  * FETCH of one partition. Others come in any order.
@@ -60,7 +62,26 @@ enum wire_flags {
     X(TOPIC_ADD_PARTITIONS, 24)                                                                              \
     X(TOPIC_DELETE, 25)                                                                                      \
     X(STAT, 40)                                                                                              \
-    X(HEALTH, 41)
+    X(HEALTH, 41)                                                                                            \
+    X(GROUP_JOIN, 60)                                                                                        \
+    X(GROUP_LEAVE, 61)                                                                                       \
+    X(GROUP_ASSIGN, 62)                                                                                      \
+    X(GROUP_DELIVER, 63)                                                                                     \
+    X(GROUP_ACK, 64)                                                                                         \
+    X(GROUP_NACK, 65)                                                                                        \
+    X(GROUP_WORKING, 66)                                                                                     \
+    X(GROUP_RELEASE, 67)                                                                                     \
+    X(GROUP_PRODUCE, 68)                                                                                     \
+    X(GROUP_END, 69)                                                                                         \
+    X(GROUP_LIST, 70)                                                                                        \
+    X(GROUP_DESCRIBE, 71)                                                                                    \
+    X(GROUP_SET, 72)                                                                                         \
+    X(GROUP_SEEK, 73)                                                                                        \
+    X(GROUP_DELETE, 74)                                                                                      \
+    X(GROUP_BREAKER, 75)                                                                                     \
+    X(GROUP_FORGET, 76)                                                                                      \
+    X(GROUP_REDRIVE, 77)                                                                                     \
+    X(GROUP_COMMIT, 78)
 
 enum wire_op {
 #define X(name, code) WIRE_OP_##name = code,
@@ -217,8 +238,9 @@ struct wire_init_producer_reply {
 enum wire_from {
     WIRE_FROM_OFFSET, /* value: an offset */
     WIRE_FROM_START,
-    WIRE_FROM_END,  /* value: so many events before it */
-    WIRE_FROM_TIME, /* value: ms; the first event whose timestamp is at or after it */
+    WIRE_FROM_END,   /* value: so many events before it */
+    WIRE_FROM_TIME,  /* value: ms; the first event whose timestamp is at or after it */
+    WIRE_FROM_SHIFT, /* GROUP_SEEK only; value: so many events further on (negative: back) */
 };
 
 struct wire_position {
@@ -340,6 +362,13 @@ uint32_t wire_frame_end(struct writer *w, uint8_t *frame, uint16_t op, uint16_t 
     bool wire_get_##name(struct reader r, struct wire_##name *body);
 WIRE_BODIES(X)
 #undef X
+
+/* Parts of several bodies. */
+void wire_put_configs(struct writer *w, const struct wire_config *configs, uint16_t count);
+/* At most WIRE_CONFIGS_MAX into `configs`; how many. */
+uint16_t wire_get_configs(struct reader *r, struct wire_config *configs);
+void wire_put_position(struct writer *w, const struct wire_position *position);
+struct wire_position wire_get_position(struct reader *r);
 
 /* PRODUCE, request and reply, in pieces. */
 void wire_put_produce(struct writer *w, uint8_t acks, uint16_t count);

@@ -88,13 +88,13 @@ bool wire_get_init_producer_reply(struct reader r, struct wire_init_producer_rep
 
 /* ---- reading ---- */
 
-static void wire_put_position(struct writer *w, const struct wire_position *position)
+void wire_put_position(struct writer *w, const struct wire_position *position)
 {
     write_u8(w, position->from);
     write_i64(w, position->value);
 }
 
-static struct wire_position wire_get_position(struct reader *r)
+struct wire_position wire_get_position(struct reader *r)
 {
     struct wire_position position;
     position.from = read_u8(r);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "proto/wire.h"
+#include "proto/wire_group.h"
 
 static uint8_t again[1 << 20];
 
@@ -29,21 +29,58 @@ static void encoded_same(const struct writer *w, struct reader body)
         }                                                                                                    \
     }
 WIRE_BODIES(BODY)
+WIRE_GROUP_BODIES(BODY)
+
+static void produce_again(struct writer *w, struct wire_produce *p)
+{
+    struct wire_produce_batch b;
+    uint32_t n = 0;
+    wire_put_produce(w, p->acks, p->count);
+    while (wire_produce_next(p, &b) == 1) {
+        wire_put_produce_batch(w, b.handle, b.partition, b.batch);
+        n++;
+    }
+    FUZZ_CHECK(n == p->count);
+}
 
 static void try_produce(struct reader body)
 {
     struct wire_produce p;
+    struct writer w = writer_of(again, sizeof(again));
     if (!wire_get_produce(body, &p))
         return;
+    produce_again(&w, &p);
+    encoded_same(&w, body);
+}
+
+static void try_group_produce(struct reader body)
+{
+    struct wire_group_produce p;
     struct writer w = writer_of(again, sizeof(again));
-    struct wire_produce_batch b;
-    uint32_t n = 0;
-    wire_put_produce(&w, p.acks, p.count);
-    while (wire_produce_next(&p, &b) == 1) {
-        wire_put_produce_batch(&w, b.handle, b.partition, b.batch);
-        n++;
+    if (!wire_get_group_produce(body, &p))
+        return;
+    wire_put_group_produce(&w, p.member, p.count, p.ranges);
+    for (uint16_t i = 0; i < p.count; i++)
+        wire_group_range_at(p.ranges, i);
+    produce_again(&w, &p.produce);
+    encoded_same(&w, body);
+}
+
+static void try_group_redrive(struct reader body)
+{
+    struct wire_group_redrive p;
+    struct writer w = writer_of(again, sizeof(again));
+    if (!wire_get_group_redrive(body, &p))
+        return;
+    wire_put_group_redrive(&w, p.dead_topic, p.count);
+    for (uint16_t i = 0; i < p.count; i++) {
+        struct wire_group_redrive_row row;
+        wire_get_group_redrive_row(&p.rows, &row);
+        wire_put_group_redrive_row(&w, &row);
     }
-    FUZZ_CHECK(n == p.count);
+    FUZZ_CHECK(reader_done(&p.rows));
+    if (p.publishes)
+        produce_again(&w, &p.produce);
     encoded_same(&w, body);
 }
 
@@ -80,6 +117,84 @@ ROWS(offset_query)
 ROWS(offset_row)
 ROWS(stat_row)
 ROWS(health_row)
+ROWS(group_change_row)
+ROWS(group_row)
+ROWS(group_moved)
+ROWS(group_commit_row)
+
+static uint16_t again_count(struct reader *r, struct writer *w)
+{
+    uint16_t count = read_u16(r);
+    write_u16(w, count);
+    return count;
+}
+
+static void try_group_describe(struct reader body)
+{
+    struct reader r = body;
+    struct writer w = writer_of(again, sizeof(again));
+    struct wire_group_described head;
+    wire_get_group_described(&r, &head);
+    wire_put_group_described(&w, &head);
+    for (uint32_t i = again_count(&r, &w); i && !r.bad; i--) {
+        write_str(&w, read_str(&r));
+        write_str(&w, read_str(&r));
+        write_u8(&w, read_u8(&r));
+    }
+    for (uint32_t i = again_count(&r, &w); i && !r.bad; i--)
+        write_str(&w, read_str(&r));
+    uint32_t members = read_u32(&r);
+    write_u32(&w, members);
+    for (uint32_t i = 0; i < members && !r.bad; i++) {
+        struct wire_group_member_row row;
+        wire_get_group_member_row(&r, &row);
+        wire_put_group_member_row(&w, &row);
+    }
+    uint32_t partitions = read_u32(&r);
+    write_u32(&w, partitions);
+    for (uint32_t i = 0; i < partitions && !r.bad; i++) {
+        struct wire_group_partition_row row;
+        wire_get_group_partition_row(&r, &row);
+        wire_put_group_partition_row(&w, &row);
+        for (uint16_t k = 0; k < row.done_count && !r.bad; k++)
+            wire_group_done_at(row.done, k);
+    }
+    if (reader_done(&r))
+        encoded_same(&w, body);
+}
+
+static void try_group_lists(struct reader body, uint16_t op, bool reply)
+{
+    struct reader r = body;
+    struct writer w = writer_of(again, sizeof(again));
+    uint32_t count;
+    switch (op) {
+    case WIRE_OP_GROUP_ASSIGN:
+        write_u32(&w, read_u32(&r));
+        count = again_count(&r, &w);
+        try_group_change_rows(body, r, w, count);
+        break;
+    case WIRE_OP_GROUP_LIST:
+        write_u8(&w, read_u8(&r));
+        write_u32(&w, count = read_u32(&r));
+        try_group_rows(body, r, w, count);
+        break;
+    case WIRE_OP_GROUP_DESCRIBE:
+        try_group_describe(body);
+        break;
+    case WIRE_OP_GROUP_SEEK:
+        count = again_count(&r, &w);
+        try_group_moveds(body, r, w, count);
+        break;
+    case WIRE_OP_GROUP_COMMIT:
+        if (reply)
+            break;
+        write_str(&w, read_str(&r));
+        count = again_count(&r, &w);
+        try_group_commit_rows(body, r, w, count);
+        break;
+    }
+}
 
 static void try_lists(struct reader body, uint16_t op, bool reply)
 {
@@ -136,6 +251,60 @@ static void try_lists(struct reader body, uint16_t op, bool reply)
     }
 }
 
+/* Requests and pushes. */
+static void try_group_request(struct reader body, uint16_t op)
+{
+    switch (op) {
+    case WIRE_OP_GROUP_JOIN:
+        try_group_join(body);
+        break;
+    case WIRE_OP_GROUP_LEAVE:
+        try_group_leave(body);
+        break;
+    case WIRE_OP_GROUP_DELIVER:
+        try_group_deliver(body);
+        break;
+    case WIRE_OP_GROUP_ACK:
+        try_group_ack(body);
+        break;
+    case WIRE_OP_GROUP_NACK:
+        try_group_nack(body);
+        break;
+    case WIRE_OP_GROUP_WORKING:
+    case WIRE_OP_GROUP_RELEASE:
+        try_group_ranges(body);
+        break;
+    case WIRE_OP_GROUP_PRODUCE:
+        try_group_produce(body);
+        break;
+    case WIRE_OP_GROUP_LIST:
+        try_group_list(body);
+        break;
+    case WIRE_OP_GROUP_DESCRIBE:
+    case WIRE_OP_GROUP_DELETE:
+        try_group_name(body);
+        break;
+    case WIRE_OP_GROUP_SET:
+        try_group_set(body);
+        break;
+    case WIRE_OP_GROUP_SEEK:
+        try_group_seek(body);
+        break;
+    case WIRE_OP_GROUP_BREAKER:
+        try_group_breaker_set(body);
+        break;
+    case WIRE_OP_GROUP_FORGET:
+        try_group_forget(body);
+        break;
+    case WIRE_OP_GROUP_REDRIVE:
+        try_group_redrive(body);
+        break;
+    default:
+        try_group_lists(body, op, false);
+        break;
+    }
+}
+
 static void try_request(struct reader body, uint16_t op)
 {
     switch (op) {
@@ -185,6 +354,9 @@ static void try_request(struct reader body, uint16_t op)
     case WIRE_OP_OFFSETS:
         try_lists(body, op, false);
         break;
+    default:
+        try_group_request(body, op);
+        break;
     }
 }
 
@@ -212,8 +384,15 @@ static void try_reply(struct reader body, uint16_t op)
     case WIRE_OP_TOPIC_CREATE:
         try_topic_create_reply(body);
         break;
+    case WIRE_OP_GROUP_JOIN:
+        try_group_join_reply(body);
+        break;
+    case WIRE_OP_GROUP_PRODUCE:
+        try_produced(body);
+        break;
     default:
         try_lists(body, op, true);
+        try_group_lists(body, op, true);
         break;
     }
 }
