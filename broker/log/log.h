@@ -91,7 +91,8 @@ int log_index_append(const char *dir, struct log_id id, uint64_t base_offset, ui
 /* Cuts the .log of a sealed segment to its exact size. Not durable yet. */
 int log_segment_seal(const char *dir, uint64_t base_offset, uint64_t bytes);
 /* Makes a segment durable: the data of both files and, with `names`, the names of files and directories. */
-int log_segment_sync(const char *dir, uint64_t base_offset, bool names);
+/* *unflushed: it was a flush that failed, which a second one would not make good; and not opening a file. */
+int log_segment_sync(const char *dir, uint64_t base_offset, bool names, bool *unflushed);
 int log_segment_delete(const char *dir, uint64_t base_offset);
 
 /* Reads entry `at` .. of an index into `out`; checks the header and every entry's checksum and that they

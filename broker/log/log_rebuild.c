@@ -254,6 +254,7 @@ int log_index_rebuild(const char *dir, struct log_id id, struct log_segment *seg
     struct rebuild r = {
         .dir = dir, .id = id, .segment = segment, .max_before_ms = max_timestamp_ms, .why = why
     };
+    bool unflushed;
     int result = rebuild_compare(&r);
     if (result < 0)
         return result;
@@ -266,7 +267,7 @@ int log_index_rebuild(const char *dir, struct log_id id, struct log_segment *seg
     if (result == 0)
         result = rebuild_write(&r);
     if (result == 0)
-        result = log_segment_sync(dir, segment->base_offset, true);
+        result = log_segment_sync(dir, segment->base_offset, true, &unflushed);
     if (result == 0) {
         segment->extents = r.count;
         segment->end_offset = r.whole_end;

@@ -121,7 +121,7 @@ int log_segment_seal(const char *dir, uint64_t base_offset, uint64_t bytes)
     return result;
 }
 
-static int segment_sync_file(const char *dir, uint64_t base_offset, const char *suffix)
+static int segment_sync_file(const char *dir, uint64_t base_offset, const char *suffix, bool *unflushed)
 {
     char path[LOG_PATH_BYTES];
     log_segment_path(path, dir, base_offset, suffix);
@@ -129,16 +129,22 @@ static int segment_sync_file(const char *dir, uint64_t base_offset, const char *
     if (fd < 0)
         return fd;
     int result = file_sync(fd);
+    *unflushed = result < 0;
     file_close(fd);
     return result;
 }
 
-int log_segment_sync(const char *dir, uint64_t base_offset, bool names)
+int log_segment_sync(const char *dir, uint64_t base_offset, bool names, bool *unflushed)
 {
-    int result = segment_sync_file(dir, base_offset, "log");
+    *unflushed = false;
+    int result = segment_sync_file(dir, base_offset, "log", unflushed);
     if (result == 0)
-        result = segment_sync_file(dir, base_offset, "index");
-    return result == 0 && names ? segment_sync_names(dir) : result;
+        result = segment_sync_file(dir, base_offset, "index", unflushed);
+    if (result == 0 && names) {
+        result = segment_sync_names(dir);
+        *unflushed = result < 0;
+    }
+    return result;
 }
 
 /* The .log first: a reader that finds no index looks whether the .log is there, to tell a segment that was

@@ -222,13 +222,14 @@ static int checkpoint_sync_segments(struct checkpoint_job *k)
     char dir[LOG_PATH_BYTES];
     if (k->count >= TOGETHER_MIN) {
         int result = file_sync_all(k->store->options.data_dir);
+        k->unflushed = result && result != -EOPNOTSUPP && !checkpoint_passing(result);
         if (result != -EOPNOTSUPP)
             return result;
     }
     for (uint32_t i = 0; i < k->count; i++) {
         struct checkpoint_segment *cs = &k->segments[i];
         partition_dir(cs->segment->partition, dir);
-        int result = log_segment_sync(dir, cs->log.base_offset, cs->fresh);
+        int result = log_segment_sync(dir, cs->log.base_offset, cs->fresh, &k->unflushed);
         if (result && result != -ENOENT)
             return result;
         if (result && !cs->segment->partition->gone && !cs->damaged) {
@@ -253,10 +254,8 @@ static void checkpoint_run(struct work_job *job)
     if (!k->result && k->mended)
         k->result = -EAGAIN;
 #ifndef RUNNEL_SABOTAGE_CHECKPOINT_BEFORE_FLUSH
-    if (!k->result) {
+    if (!k->result)
         k->result = checkpoint_sync_segments(k);
-        k->unflushed = k->result && k->result != -ENOENT && k->result != -EMFILE && k->result != -ENFILE;
-    }
 #else
     (void)checkpoint_sync_segments;
 #endif

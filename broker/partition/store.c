@@ -361,8 +361,8 @@ bool store_stopped(const struct store *store)
 {
     bool quiet = !store->flush_writes && !store->segments_opening && !store->history_running &&
                  !store->removals_running && !store->checkpoint;
-    bool journal = journal_failed(store->journal) || journal_idle(store->journal);
-    return quiet && journal && (store->failed || store->closing);
+    /* Also of a journal that failed: its other write, or the making of a file, may still be under way. */
+    return quiet && journal_idle(store->journal) && (store->failed || store->closing);
 }
 
 void store_destroy(struct store *store)

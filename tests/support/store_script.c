@@ -12,7 +12,10 @@ enum { STALL_TURNS = 20000 };
 
 void script_begin(struct script *s, uint64_t seed)
 {
+    char doing[sizeof(s->doing)];
+    memcpy(doing, s->doing, sizeof(doing));
     memset(s, 0, sizeof(*s));
+    memcpy(s->doing, doing, sizeof(doing));
     s->random = seed * 0x9e3779b97f4a7c15u + 1;
     io_sim_start(&(struct io_sim_options){ .seed = seed, .no_direct = seed % 5 == 4 });
     diag_set_level(DIAG_ERROR + 1);
@@ -159,6 +162,26 @@ struct waiting {
 static void script_read_done(struct history_read *read)
 {
     CONTAINER_OF(read, struct waiting, read)->done = true;
+}
+
+const char *script_try_read(struct script *s, struct partition *p, uint64_t offset)
+{
+    static struct waiting w;
+    struct cursor cursor = { .offset = offset };
+    struct slice slice = { 0 };
+    if (partition_read(p, &cursor, 1, &slice) == READ_HISTORY) {
+        w = (struct waiting){ 0 };
+        history_start(&w.read, p, offset, 1, script_read_done);
+        for (int i = 0; !w.done; i++) {
+            script_turn(s);
+            cr_assert_lt(i, STALL_TURNS, "%s: a read hangs", s->doing);
+        }
+        if (w.read.error)
+            return w.read.read.why;
+        slice = w.read.slice;
+    }
+    slice_release(s->rig.store, &slice);
+    return NULL;
 }
 
 static void script_read(struct script *s, struct partition *p)

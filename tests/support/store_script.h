@@ -36,6 +36,8 @@ void script_heal(struct script *s);
 void script_settle(struct script *s);
 /* Reads every partition from start to end, and compares. */
 void script_read_all(struct script *s);
+/* Reads at one offset: NULL, or why that is refused. */
+const char *script_try_read(struct script *s, struct partition *p, uint64_t offset);
 /* The power goes (or has gone): takes the process down, comes back, judges what is there. */
 void script_crash(struct script *s, enum io_sim_mode mode);
 

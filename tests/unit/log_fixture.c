@@ -133,7 +133,7 @@ static void write_log(struct fixture *f)
     if (f->segment.sealed)
         cr_assert_eq(log_segment_seal(f->dir, f->segment.base_offset, f->segment.bytes), 0);
     else
-        cr_assert_eq(log_segment_sync(f->dir, f->segment.base_offset, true), 0);
+        cr_assert_eq(log_segment_sync(f->dir, f->segment.base_offset, true, &(bool){ false }), 0);
 }
 
 struct fixture *fixture_build(const struct fixture_plan *given)

@@ -83,7 +83,7 @@ static void live(const struct fixture *f, struct progress *p)
         if (p->result == 0 && part == DATA_STEPS)
             p->result = log_segment_seal(f->dir, base, f->segment.bytes);
         if (p->result == 0) /* as in a checkpoint: one for all of it, the names with the first */
-            p->result = log_segment_sync(f->dir, base, part == 1);
+            p->result = log_segment_sync(f->dir, base, part == 1, &(bool){ false });
         if (p->result == 0)
             p->indexed = until;
     }
