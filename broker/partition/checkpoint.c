@@ -106,7 +106,7 @@ static int checkpoint_read_one(const char *path, struct checkpoint_file *out)
 
 int checkpoint_read(const char *data_dir, struct checkpoint_file *out, char *damaged, char *why)
 {
-    struct checkpoint_file files[2];
+    struct checkpoint_file files[2] = { 0 };
     int results[2];
     char path[LOG_PATH_BYTES];
     damaged[0] = 0;
@@ -116,6 +116,7 @@ int checkpoint_read(const char *data_dir, struct checkpoint_file *out, char *dam
         if (results[i] == -EPROTONOSUPPORT) {
             snprintf(why, WHY_BYTES,
                      "%s has a format version that this runneld does not know: use a newer runneld", path);
+            checkpoint_free(&files[0]);
             return -EPROTONOSUPPORT;
         }
         if (results[i] == -EBADMSG)
