@@ -112,12 +112,14 @@ bool wire_get_group_join_reply(struct reader r, struct wire_group_join_reply *bo
 void wire_put_group_leave(struct writer *w, const struct wire_group_leave *body)
 {
     write_u32(w, body->member);
+    write_u8(w, body->drain);
 }
 
 bool wire_get_group_leave(struct reader r, struct wire_group_leave *body)
 {
     body->member = read_u32(&r);
-    return reader_done(&r);
+    body->drain = read_u8(&r);
+    return reader_done(&r) && body->drain <= 1;
 }
 
 void wire_put_group_change_row(struct writer *w, const struct wire_group_change_row *row)

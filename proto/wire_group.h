@@ -65,6 +65,7 @@ struct wire_group_join_reply {
 
 struct wire_group_leave {
     uint32_t member;
+    uint8_t drain; /* 1: not yet, but deliver nothing more */
 };
 
 /* GROUP_ASSIGN (pushed): u32 generation, u16 count, then `count` of these. */

@@ -105,8 +105,8 @@ Test(wire_group, membership)
          out.member == 3 && same(out.member_id, joined.member_id) && out.generation == 9 &&
              out.mode == WIRE_GROUP_ORDERED && out.session_timeout_ms == 10000 && out.ack_wait_ms == 30000 &&
              out.max_in_flight == 100);
-    struct wire_group_leave leave = { 3 };
-    BODY(group_leave, leave, out.member == 3);
+    struct wire_group_leave leave = { 3, 1 };
+    BODY(group_leave, leave, out.member == 3 && out.drain == 1);
     struct wire_group_change_row change = { WIRE_GROUP_REWOUND, 1, 2, 3, 4, bytes_of("orders") };
     ROW(group_change_row, change,
         out.kind == WIRE_GROUP_REWOUND && out.assignment == 1 && out.epoch == 2 && out.partition == 3 &&
