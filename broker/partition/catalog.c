@@ -64,7 +64,19 @@ struct topic *catalog_next(struct store *store, struct bytes after)
 
 struct topic *catalog_by_id(struct store *store, uint64_t id)
 {
+    if (id >= INTERNAL_TOPIC_ID)
+        return id < INTERNAL_TOPIC_ID + INTERNAL_IDS ? store->internal_ids[id - INTERNAL_TOPIC_ID] : NULL;
     return id < store->topic_id_room ? store->topic_ids[id] : NULL;
+}
+
+uint64_t catalog_next_id(const struct store *store)
+{
+    return store->topic_id_next;
+}
+
+uint64_t catalog_version(const struct store *store)
+{
+    return store->catalog_version;
 }
 
 /* Letters to change, insert or delete between two names, given up above `most`. */
@@ -116,6 +128,10 @@ const char *catalog_similar(struct store *store, struct bytes name)
 
 static void catalog_index_id(struct store *store, struct topic *t)
 {
+    if (t->id >= INTERNAL_TOPIC_ID) {
+        store->internal_ids[t->id - INTERNAL_TOPIC_ID] = t;
+        return;
+    }
     if (t->id >= store->topic_id_room) {
         uint32_t room = store->topic_id_room ? store->topic_id_room : 64;
         while (room <= t->id)
@@ -139,6 +155,7 @@ static void topic_grow(struct store *store, struct topic *t, uint32_t partitions
     if (t->internal)
         store->internal_partitions += partitions - t->partition_count;
     t->partition_count = partitions;
+    store->catalog_version++;
 }
 
 struct topic *catalog_insert(struct store *store, struct bytes name, uint64_t id, uint32_t partitions,
@@ -199,6 +216,7 @@ void catalog_remove(struct store *store, struct topic *t)
     memmove(store->topics + at, store->topics + at + 1, (store->topic_count - at - 1) * sizeof(t));
     store->topic_count--;
     store->topic_ids[t->id] = NULL;
+    store->catalog_version++;
     t->deleted = true;
     list_append(&store->deleted_topics, &t->link);
     for (uint32_t i = 0; i < t->partition_count; i++) {
@@ -226,12 +244,11 @@ void topic_release(struct store *store, struct topic *t)
 void catalog_init(struct store *store)
 {
     struct topic_settings settings;
-    settings_init(&settings);
-    settings.retention_ms = -1;
-    settings.segment_bytes = 16 << 20;
+    internal_settings(&settings);
     list_init(&store->deleted_topics);
     store->topic_id_next = CATALOG_TOPIC_ID + 1;
     store->catalog = catalog_insert(store, bytes_of("__catalog"), CATALOG_TOPIC_ID, 1, &settings, 0);
+    states_init(store);
 }
 
 void catalog_destroy(struct store *store)
@@ -313,7 +330,7 @@ static bool catalog_parse(struct store *store, struct bytes value, uint64_t *id,
             return false;
         at = stop < end ? stop + 1 : end;
     }
-    return *id > CATALOG_TOPIC_ID && *id<UINT32_MAX && * partitions> 0 && *partitions <= 1u << 20;
+    return *id > CATALOG_TOPIC_ID && *partitions > 0 && *partitions <= 1u << 20;
 }
 
 bool catalog_apply(struct store *store, const struct record *record, char *why)
@@ -331,8 +348,10 @@ bool catalog_apply(struct store *store, const struct record *record, char *why)
     uint32_t partitions;
     int64_t created_ms;
     struct topic_settings settings;
+    const uint64_t id_end =
+        topic_name_internal(record->key) ? INTERNAL_TOPIC_ID + INTERNAL_IDS : INTERNAL_TOPIC_ID;
     if (!topic_name_valid(record->key) ||
-        !catalog_parse(store, record->value, &id, &partitions, &created_ms, &settings, why)) {
+        !catalog_parse(store, record->value, &id, &partitions, &created_ms, &settings, why) || id >= id_end) {
         snprintf(why, WHY_BYTES, "record %" PRId64 " of __catalog cannot be understood", record->offset);
         return false;
     }
@@ -409,7 +428,7 @@ enum error catalog_create(struct store *store, struct bytes name, uint32_t parti
     if (error)
         return error;
     const uint32_t topics = store->topic_count - store->internal_topics;
-    if (topics >= store->options.topics_max || store->topic_id_next == UINT32_MAX) {
+    if (topics >= store->options.topics_max || store->topic_id_next >= INTERNAL_TOPIC_ID) {
         snprintf(why, WHY_BYTES, "the broker has %u topics of at most %u: delete some, or raise topics.max",
                  topics, store->options.topics_max);
         return ERR_LIMIT_REACHED;

@@ -39,6 +39,12 @@ struct topic {
 
 /* NULL when there is none. Deleted topics are not found. */
 struct topic *catalog_find(struct store *store, struct bytes name);
+/* Deleted ones are not found. */
+struct topic *catalog_by_id(struct store *store, uint64_t id);
+/* Ids of topics made from now on are not below this one. */
+uint64_t catalog_next_id(const struct store *store);
+/* Raised when a topic is made, deleted or given partitions. */
+uint64_t catalog_version(const struct store *store);
 /* The first topic whose name is greater than `after` (empty: the first of all), in order of names; NULL at
  * the end. */
 struct topic *catalog_next(struct store *store, struct bytes after);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * partition/checkpoint.c: the state that answers depend on, as of one moment: where replay starts, the
- * topics, what of each partition is in segments, and what idempotent producers sent.
+ * topics, what of each partition is in segments, what idempotent producers sent, and other rooms' states.
  *
  * Two files are written in turn, so that one of them is whole at any time; the one with the higher serial
  * number counts. Format: docs/log-format.md. The encoder runs on the loop (it copies state), writing the file
@@ -16,7 +16,7 @@
 
 #include "proto/crc32c.h"
 
-enum { CHECKPOINT_VERSION = 1, CHECKPOINT_HEADER = 64, CHECKPOINT_BYTES_MAX = 1 << 30 };
+enum { CHECKPOINT_VERSION = 2, CHECKPOINT_HEADER = 64, CHECKPOINT_BYTES_MAX = 1 << 30 };
 
 struct checkpoint_header {
     char magic[8];
@@ -93,9 +93,10 @@ static int checkpoint_read_one(const char *path, struct checkpoint_file *out)
             out->body = out->buffer + sizeof(h);
             out->bytes = h.bytes;
             out->serial = h.serial;
+            out->version = h.version;
             if (memcmp(h.magic, checkpoint_magic, sizeof(h.magic)) == 0 &&
                 h.bytes <= out->buffer_bytes - sizeof(h) && h.crc == checkpoint_crc(&h, out->body))
-                result = h.version == CHECKPOINT_VERSION ? 0 : -EPROTONOSUPPORT;
+                result = h.version == 1 || h.version == CHECKPOINT_VERSION ? 0 : -EPROTONOSUPPORT;
         }
     }
     file_close(fd);
@@ -140,36 +141,12 @@ void checkpoint_free(struct checkpoint_file *file)
 
 /* ---- encoding ---- */
 
-/* A buffer that grows; pieces are written through bounded writers. */
-struct sink {
-    uint8_t *at;
-    uint64_t bytes, room;
-};
-
-static struct writer sink_begin(struct sink *s, uint64_t bytes)
-{
-    if (s->bytes + bytes > s->room) {
-        uint64_t room = s->room ? s->room : 65536;
-        while (room < s->bytes + bytes)
-            room *= 2;
-        s->at = mem_realloc(MEM_PARTITION, s->at, s->room, room);
-        s->room = room;
-    }
-    return writer_of(s->at + s->bytes, (uint32_t)bytes);
-}
-
-static void sink_end(struct sink *s, const struct writer *w)
-{
-    CHECK(!w->bad);
-    s->bytes += writer_len(w);
-}
-
 static bool segment_on_disk(const struct segment *s)
 {
     return s->log.bytes > 0;
 }
 
-static void encode_segment(struct sink *sink, const struct segment *s)
+static void encode_segment(struct state_sink *sink, const struct segment *s)
 {
     struct writer w = sink_begin(sink, 256);
     uint32_t entries = s->kept + s->pending_count;
@@ -193,7 +170,7 @@ static bool partition_worth_saving(const struct partition *p)
     return p->start > 0 || (p->segment_count && segment_on_disk(p->segments[0]));
 }
 
-static void encode_partition(struct sink *sink, const struct partition *p)
+static void encode_partition(struct state_sink *sink, const struct partition *p)
 {
     uint32_t count = 0;
     while (count < p->segment_count && segment_on_disk(p->segments[count]))
@@ -207,7 +184,7 @@ static void encode_partition(struct sink *sink, const struct partition *p)
         encode_segment(sink, p->segments[i]);
 }
 
-static void encode_topic(struct sink *sink, const struct topic *t)
+static void encode_topic(struct state_sink *sink, const struct topic *t)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < t->partition_count; i++)
@@ -224,7 +201,7 @@ static void encode_topic(struct sink *sink, const struct topic *t)
             encode_partition(sink, t->partitions[i]);
 }
 
-static void encode_removals(struct sink *sink, const struct store *store)
+static void encode_removals(struct state_sink *sink, const struct store *store)
 {
     uint32_t count = 0;
     LIST_FOR_EACH (node, &store->removals)
@@ -252,7 +229,7 @@ static struct partition *encode_find(void *ctx, uint64_t topic_id, uint32_t part
 
 uint8_t *checkpoint_encode(struct store *store, const struct journal_point *point, uint64_t *bytes)
 {
-    struct sink sink = { 0 };
+    struct state_sink sink = { 0 };
     struct writer w = sink_begin(&sink, 128);
     write_u64(&w, point->file);
     write_u64(&w, point->sequence);
@@ -268,6 +245,7 @@ uint8_t *checkpoint_encode(struct store *store, const struct journal_point *poin
     w = sink_begin(&sink, producers_encoded_bytes(store->producers));
     producers_encode(store->producers, &w, encode_find, store);
     sink_end(&sink, &w);
+    states_encode(&sink, store);
     /* Freed by its size: no slack. */
     sink.at = mem_realloc(MEM_PARTITION, sink.at, sink.room, sink.bytes);
     *bytes = sink.bytes;
@@ -365,10 +343,10 @@ static bool decode_removals(struct store *store, struct reader *r)
     return !r->bad;
 }
 
-int checkpoint_decode(struct store *store, const uint8_t *body, uint64_t bytes, struct journal_point *point,
+int checkpoint_decode(struct store *store, const struct checkpoint_file *file, struct journal_point *point,
                       char *why)
 {
-    struct reader r = reader_of(body, (uint32_t)bytes);
+    struct reader r = reader_of(file->body, (uint32_t)file->bytes);
     snprintf(why, WHY_BYTES,
              "the checkpoint's checksum is right but its contents make no sense: report this");
     point->file = read_u64(&r);
@@ -380,8 +358,11 @@ int checkpoint_decode(struct store *store, const uint8_t *body, uint64_t bytes, 
     for (uint32_t i = 0; i < topics; i++)
         if (r.bad || !decode_topic(store, &r, why))
             return -EBADMSG;
-    if (!decode_removals(store, &r) || !producers_decode(store->producers, &r) || !reader_done(&r))
+    if (!decode_removals(store, &r) || !producers_decode(store->producers, &r))
         return -EBADMSG;
+    const int result = file->version == 1 ? 0 : states_decode(store, &r, why);
+    if (result || !reader_done(&r))
+        return result ? result : -EBADMSG;
     if (id_next > store->topic_id_next)
         store->topic_id_next = id_next;
     return 0;

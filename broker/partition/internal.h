@@ -44,11 +44,13 @@
 #include "partition/catalog.h"
 #include "partition/partition.h"
 #include "partition/settings.h"
+#include "partition/state.h"
 #include "partition/store.h"
 #include "proto/batch.h"
 
 enum {
     CATALOG_TOPIC_ID = 1,            /* `__catalog`: built in, never recorded in itself */
+    INTERNAL_IDS = 16,               /* topics of other rooms' states: INTERNAL_TOPIC_ID + their number */
     CHUNK_BYTES_MIN = 4096,          /* a partition that trickles costs one block */
     CHUNK_BYTES_MAX = 262144,        /* direct writes of this size at depth 4 reach the disk's speed */
     HISTORY_BYTES = 1048576 + 65536, /* one catch-up read: four extents, and what the last read left over */
@@ -58,6 +60,9 @@ enum {
     ALLOCATE_STEP = 16777216,        /* segments grow by so much at once, or by what is left of them */
     WHY_BYTES = 256,
 };
+
+/* Far from the ids of users' topics, which are given out from CATALOG_TOPIC_ID + 1 on. */
+#define INTERNAL_TOPIC_ID 0xffffff00u
 
 /* What journal entries are (docs/log-format.md). */
 enum journal_type {
@@ -241,6 +246,13 @@ struct removal {
     char name[TOPIC_NAME_MAX + 1];
 };
 
+/* Another room's state. */
+struct state_slot {
+    const struct store_state *state;
+    struct topic *topic;
+    uint64_t saved; /* recovery: records below this offset are in the checkpoint */
+};
+
 struct checkpoint_job;
 
 struct store {
@@ -263,9 +275,12 @@ struct store {
     struct list deleted_topics; /* still held by somebody */
     uint32_t partition_count;
     uint32_t internal_topics, internal_partitions; /* of them: limits count the others */
+    struct topic *internal_ids[INTERNAL_IDS];
     uint32_t topic_id_next;
     struct topic *catalog;
     uint64_t catalog_saved; /* recovery: records of `__catalog` below this offset are in the checkpoint */
+    uint64_t catalog_version;
+    struct state_slot states[STORE_STATES_MAX];
 
     struct durable_queue durable;
     struct list woken;
@@ -429,6 +444,12 @@ void rebase_relay(struct partition *p, uint64_t x);
 /* reclaim.c, checkpoint.c */
 void reclaim_pump(struct store *store);
 bool reclaim_idle(const struct store *store);
+struct state_sink { /* a buffer that grows; pieces are written through bounded writers */
+    uint8_t *at;
+    uint64_t bytes, room;
+};
+struct writer sink_begin(struct state_sink *s, uint64_t bytes);
+void sink_end(struct state_sink *s, const struct writer *w);
 uint8_t *checkpoint_encode(struct store *store, const struct journal_point *point, uint64_t *bytes);
 int checkpoint_write(const char *data_dir, uint64_t serial, const uint8_t *body, uint64_t bytes);
 /* Makes one that was read durable. */
@@ -438,13 +459,14 @@ struct checkpoint_file {
     uint64_t buffer_bytes;
     const uint8_t *body;
     uint64_t bytes, serial;
+    uint32_t version;
     bool none; /* no checkpoint file at all: a new directory */
 };
 /* The newest whole one; `damaged` (LOG_PATH_BYTES) is the name of one that is not, else empty. */
 int checkpoint_read(const char *data_dir, struct checkpoint_file *out, char *damaged, char *why);
 void checkpoint_free(struct checkpoint_file *file);
 /* Fills an empty store from a checkpoint's body. */
-int checkpoint_decode(struct store *store, const uint8_t *body, uint64_t bytes, struct journal_point *point,
+int checkpoint_decode(struct store *store, const struct checkpoint_file *file, struct journal_point *point,
                       char *why);
 
 /* retention.c */
@@ -470,7 +492,6 @@ bool removal_pending(const struct store *store, const char *topic_name);
 /* A topic as text, as `__catalog` and the checkpoint keep it; returns its length. */
 uint32_t catalog_text(const struct topic *topic, char *out, uint32_t room);
 void catalog_init(struct store *store);
-struct topic *catalog_by_id(struct store *store, uint64_t id);
 /* Recovery: a record of `__catalog`. */
 bool catalog_apply(struct store *store, const struct record *record, char *why);
 struct topic *catalog_insert(struct store *store, struct bytes name, uint64_t id, uint32_t partitions,
@@ -478,6 +499,17 @@ struct topic *catalog_insert(struct store *store, struct bytes name, uint64_t id
 void catalog_remove(struct store *store, struct topic *topic);
 void catalog_destroy(struct store *store);
 void topic_unused(struct store *store, struct topic *topic);
+
+/* state.c */
+/* How the broker's own topics are kept. */
+void internal_settings(struct topic_settings *settings);
+void states_init(struct store *store);
+/* Everything that the catalogue and the states were changed by so far is durable with this sequence. */
+uint64_t states_sequence(const struct store *store);
+void states_encode(struct state_sink *sink, const struct store *store);
+int states_decode(struct store *store, struct reader *r, char *why);
+/* Recovery: a batch of topic `t`, met for the first time; not that of a state: nothing. */
+int states_replay(struct store *store, const struct topic *t, const struct batch *batch, char *why);
 
 /* recover.c */
 int store_recover(struct store *store, const struct journal_options *journal,

@@ -50,6 +50,8 @@ struct checkpoint_job {
     int result;
     bool unflushed; /* a segment's data could not be flushed */
     bool mended;    /* an index was made anew: the body's numbers of entries are wrong */
+    bool running;
+    uint64_t sequence; /* what the body says of catalogue and states is durable with this one */
     char why[LOG_WHY_BYTES];
 };
 
@@ -292,13 +294,28 @@ static void checkpoint_add(struct checkpoint_job *k, struct segment *s, const st
 
 static void checkpoint_done(struct work_job *job);
 
+/* The body is as of now; changes that a crash may still take back are not for the checkpoint, so the file is
+ * written once they are durable. (Waiting for a moment without any before encoding would be for ever: groups
+ * change in every turn.) */
+static void checkpoint_advance(struct store *store)
+{
+    struct checkpoint_job *k = store->checkpoint;
+    if (k->running)
+        return;
+    if (store->failed) {
+        k->result = -ECANCELED;
+        checkpoint_done(&k->job);
+    } else if (journal_durable_sequence(store->journal) >= k->sequence) {
+        k->running = true;
+        work_submit(store->work, &k->job, checkpoint_run, checkpoint_done);
+    }
+}
+
 /* Starts a checkpoint of all that is on disk now, from which replay would start at `file`. */
 static bool checkpoint_start(struct store *store, uint64_t file)
 {
     struct journal_point point;
-    const struct partition *catalog = store->catalog->partitions[0];
-    /* Changes that a crash may still take back are not for the checkpoint. */
-    if (store->mending || catalog->durable != catalog->end || !journal_point_of(store->journal, file, &point))
+    if (store->mending || !journal_point_of(store->journal, file, &point))
         return false;
     struct checkpoint_job *k = mem_zalloc(MEM_PARTITION, sizeof(*k));
     k->store = store;
@@ -316,8 +333,9 @@ static bool checkpoint_start(struct store *store, uint64_t file)
     k->body = checkpoint_encode(store, &point, &k->body_bytes);
     /* One that fails is tried again under the same number: the next number's file is the last good one. */
     k->serial = store->checkpoint_serial + 1;
+    k->sequence = states_sequence(store);
     store->checkpoint = k;
-    work_submit(store->work, &k->job, checkpoint_run, checkpoint_done);
+    checkpoint_advance(store);
     return true;
 }
 
@@ -366,8 +384,8 @@ static void checkpoint_done(struct work_job *job)
         store->checkpoint_serial = k->serial;
         journal_release(store->journal, k->file);
         store->reclaiming = false;
-    } else if (k->result == -EAGAIN) {
-        /* Again, at once: with the new numbers. */
+    } else if (k->result == -EAGAIN || k->result == -ECANCELED) {
+        /* Again, at once, with the new numbers; or the journal failed: never. */
     } else if (k->unflushed) {
         /* Flushing once more would say that all is well, and the lost pages stay lost. The journal still has
          * what they held, until a checkpoint says otherwise: none will. The next start writes it anew. */
@@ -397,6 +415,8 @@ static bool reclaim_due(const struct store *store)
 
 void reclaim_pump(struct store *store)
 {
+    if (store->checkpoint)
+        checkpoint_advance(store);
     if (store->checkpoint || store->failed || store->stopping)
         return;
     if (!store->reclaiming) {

@@ -210,6 +210,8 @@ static int replay_batches(struct recovery *rec, const struct journal_entry *entr
              * the checkpoint has of the later topic. */
             if (t == store->catalog && base >= store->catalog_saved && (result = replay_catalog(rec, &batch)))
                 return result;
+            if (t->internal && (result = states_replay(store, t, &batch, rec->why)))
+                return result;
         } else if (end > p->end) {
             snprintf(rec->why, WHY_BYTES,
                      "the journal has offsets %" PRIu64 " to %" PRIu64 " of %s/%u, which ends at %" PRIu64,
@@ -328,7 +330,7 @@ static int recover_checkpoint(struct store *store, struct journal_point *point, 
         return result; /* none that is whole: the journal must reach back to its beginning, and says so if it
                           does not */
     store->checkpoint_serial = file.serial;
-    result = checkpoint_decode(store, file.body, file.bytes, point, why);
+    result = checkpoint_decode(store, &file, point, why);
     checkpoint_free(&file);
     if (result)
         return result;
@@ -383,7 +385,7 @@ int recover_offline(struct store *store,
     if (damaged[0])
         finding(ctx, damaged, 0, "the checkpoint's checksum does not match its contents");
     if (!result && file.body) {
-        result = checkpoint_decode(store, file.body, file.bytes, &point, why);
+        result = checkpoint_decode(store, &file, &point, why);
         checkpoint_free(&file);
     }
     if (result)

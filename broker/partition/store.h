@@ -27,6 +27,7 @@
 struct clock;
 struct io;
 struct store;
+struct store_state;
 struct timers;
 struct work;
 
@@ -46,7 +47,9 @@ struct store_options {
     uint32_t journal_files_max;
     uint32_t journal_group_bytes; /* 0: derived from request_bytes_max */
     uint32_t journal_writes_max;
-    uint32_t flush_writes_max; /* segment writes in flight */
+    uint32_t flush_writes_max;        /* segment writes in flight */
+    const struct store_state *states; /* of other rooms (state.h); lent as long as the store lives */
+    uint32_t state_count;
 };
 
 struct store_events {
