@@ -144,8 +144,7 @@ void settings_text(const struct topic_settings *s, uint32_t i, char *out)
 
 /* ---- setting ---- */
 
-/* How many letters differ, roughly: common prefix and suffix count against the longer name. */
-static uint32_t settings_distance(struct bytes a, const char *b)
+uint32_t settings_distance(struct bytes a, const char *b)
 {
     uint32_t len = (uint32_t)strlen(b), prefix = 0, suffix = 0;
     while (prefix < a.len && prefix < len && a.at[prefix] == (uint8_t)b[prefix])

@@ -65,4 +65,7 @@ void settings_text(const struct topic_settings *s, uint32_t i, char *out);
 bool parse_bytes(struct bytes text, int64_t *out);
 bool parse_ms(struct bytes text, int64_t *out);
 
+/* How many letters differ, roughly: common prefix and suffix count against the longer name. */
+uint32_t settings_distance(struct bytes a, const char *b);
+
 #endif
