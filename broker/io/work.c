@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/mem.h"
@@ -151,4 +152,10 @@ void work_collect(struct work *work)
 uint32_t work_pending(const struct work *work)
 {
     return work->pending;
+}
+
+void work_rest(uint32_t us)
+{
+    const struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+    nanosleep(&t, NULL);
 }

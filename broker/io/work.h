@@ -35,6 +35,8 @@ void work_submit(struct work *work, struct work_job *job, void (*run)(struct wor
                  void (*done)(struct work_job *));
 /* Calls done() of every job that has run. Once per turn. */
 void work_collect(struct work *work);
+/* Inside run(): lets others have the disk for a moment. */
+void work_rest(uint32_t us);
 /* Jobs submitted and not yet collected. */
 uint32_t work_pending(const struct work *work);
 

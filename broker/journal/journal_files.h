@@ -10,6 +10,7 @@
 #ifndef RUNNEL_JOURNAL_JOURNAL_FILES_H
 #define RUNNEL_JOURNAL_JOURNAL_FILES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -70,6 +71,7 @@ struct journal_make {
     uint64_t bytes;           /* 0: unlink the file of `made` instead */
     struct journal_file made; /* result; for the unlinking: the file */
     int error;                /* result: 0 or a negative errno */
+    atomic_bool hurry;        /* the file will be needed soon: no pauses between its pieces */
 };
 void journal_make_prepare(struct journal_make *make, const struct journal_files *files, uint64_t bytes);
 void journal_make_run(struct work_job *job);

@@ -172,6 +172,8 @@ static void space_unlink_retired(struct journal *j)
 
 void journal_grow(struct journal *j, bool wanted)
 {
+    if (j->make.job.busy && (wanted || j->position >= j->place_bytes / 2))
+        atomic_store_explicit(&j->make.hurry, true, memory_order_relaxed);
     if (j->failed || j->state != JOURNAL_RUNNING || j->make.job.busy || j->retry_later)
         return;
     if (j->files_retired > 0) {
@@ -186,6 +188,8 @@ void journal_grow(struct journal *j, bool wanted)
     if (!wanted && !few && (spare || j->position < j->place_bytes / 4))
         return;
     journal_make_prepare(&j->make, &j->files, j->file_bytes);
+    if (wanted)
+        atomic_store(&j->make.hurry, true);
     work_submit(j->work, &j->make.job, journal_make_run, space_make_done);
 }
 

@@ -623,6 +623,11 @@ void work_collect(struct work *work)
     }
 }
 
+void work_rest(uint32_t us)
+{
+    (void)us; /* jobs take no time */
+}
+
 uint32_t work_pending(const struct work *work)
 {
     (void)work;
