@@ -8,15 +8,14 @@
 #include <string.h>
 #include <time.h>
 
-#include "client/client.h"
+#include "client/admin.h"
 #include "proto/name.h"
 
 enum {
     NAME_BODY_MAX = 2 + TOPIC_NAME_MAX + 16, /* a request with a topic's name and a few numbers */
-    LIST_PAGE = 1000,
 };
 
-static int not_understood(struct runnel_client *c, const char *what)
+int admin_not_understood(struct runnel_client *c, const char *what)
 {
     return client_error(c, ERR_CLIENT_PROTOCOL, "the answer to %s cannot be understood", what);
 }
@@ -30,25 +29,24 @@ static int bad_name(struct runnel_client *c, const char *name)
                         name ? name : "");
 }
 
-static struct bytes written(const struct writer *w)
+struct bytes admin_written(const struct writer *w)
 {
     return (struct bytes){ w->start, writer_len(w) };
 }
 
-/* Makes a call whose answer has no fields. */
-static int call_plain(struct runnel_client *c, uint16_t op, const struct writer *w)
+int admin_call_plain(struct runnel_client *c, uint16_t op, const struct writer *w)
 {
     uint8_t *reply = NULL;
     uint32_t len;
-    int rc = request_call(c, op, written(w), false, &reply, &len);
+    int rc = request_call(c, op, admin_written(w), false, &reply, &len);
     free(reply);
     return rc;
 }
 
 /* ---- topics ---- */
 
-static int copy_configs(struct runnel_client *c, struct wire_config *out, const struct runnel_config *configs,
-                        size_t count, uint32_t *bytes)
+int admin_copy_configs(struct runnel_client *c, struct wire_config *out, const struct runnel_config *configs,
+                       size_t count, uint32_t *bytes)
 {
     if (count > WIRE_CONFIGS_MAX)
         return client_error(c, ERR_CLIENT_ARGUMENT, "at most %d settings at once", WIRE_CONFIGS_MAX);
@@ -73,7 +71,7 @@ int runnel_topic_create(runnel_client *c, const char *name, uint32_t partitions,
     uint32_t bytes = NAME_BODY_MAX, len;
     int rc = bad_name(c, name);
     if (rc == 0)
-        rc = copy_configs(c, body.configs, configs, config_count, &bytes);
+        rc = admin_copy_configs(c, body.configs, configs, config_count, &bytes);
     if (rc)
         return rc;
     uint8_t *buffer = malloc(bytes), *reply = NULL;
@@ -82,10 +80,11 @@ int runnel_topic_create(runnel_client *c, const char *name, uint32_t partitions,
     body.name = bytes_of(name);
     struct writer w = writer_of(buffer, bytes);
     wire_put_topic_create(&w, &body);
-    rc = request_call(c, WIRE_OP_TOPIC_CREATE, written(&w), false, &reply, &len);
+    rc = request_call(c, WIRE_OP_TOPIC_CREATE, admin_written(&w), false, &reply, &len);
     if (rc == 0)
-        rc = wire_get_topic_create_reply(reader_of(reply, len), &made) ? made.created != 0
-                                                                       : not_understood(c, "TOPIC_CREATE");
+        rc = wire_get_topic_create_reply(reader_of(reply, len), &made)
+                 ? made.created != 0
+                 : admin_not_understood(c, "TOPIC_CREATE");
     free(reply);
     free(buffer);
     return rc;
@@ -98,7 +97,7 @@ int runnel_topic_set(runnel_client *c, const char *name, const struct runnel_con
     uint32_t bytes = NAME_BODY_MAX;
     int rc = bad_name(c, name);
     if (rc == 0)
-        rc = copy_configs(c, body.configs, configs, config_count, &bytes);
+        rc = admin_copy_configs(c, body.configs, configs, config_count, &bytes);
     if (rc)
         return rc;
     uint8_t *buffer = malloc(bytes);
@@ -107,7 +106,7 @@ int runnel_topic_set(runnel_client *c, const char *name, const struct runnel_con
     body.name = bytes_of(name);
     struct writer w = writer_of(buffer, bytes);
     wire_put_topic_set(&w, &body);
-    rc = call_plain(c, WIRE_OP_TOPIC_SET, &w);
+    rc = admin_call_plain(c, WIRE_OP_TOPIC_SET, &w);
     free(buffer);
     return rc;
 }
@@ -121,7 +120,7 @@ int runnel_topic_add_partitions(runnel_client *c, const char *name, uint32_t par
         return rc;
     wire_put_topic_add_partitions(
         &w, &(struct wire_topic_add_partitions){ .name = bytes_of(name), .partitions = partitions });
-    return call_plain(c, WIRE_OP_TOPIC_ADD_PARTITIONS, &w);
+    return admin_call_plain(c, WIRE_OP_TOPIC_ADD_PARTITIONS, &w);
 }
 
 int runnel_topic_delete(runnel_client *c, const char *name)
@@ -132,10 +131,10 @@ int runnel_topic_delete(runnel_client *c, const char *name)
     if (rc)
         return rc;
     wire_put_topic_name(&w, &(struct wire_topic_name){ .name = bytes_of(name) });
-    return call_plain(c, WIRE_OP_TOPIC_DELETE, &w);
+    return admin_call_plain(c, WIRE_OP_TOPIC_DELETE, &w);
 }
 
-static void copy_text(char *to, size_t size, struct bytes from)
+void admin_copy_text(char *to, size_t size, struct bytes from)
 {
     snprintf(to, size, "%.*s", (int)from.len, from.at ? (const char *)from.at : "");
 }
@@ -150,15 +149,15 @@ static int list_page(struct runnel_client *c, struct reader r, char *after, bool
         struct wire_topic_row row;
         wire_get_topic_row(&r, &row);
         if (r.bad || row.name.len > TOPIC_NAME_MAX)
-            return not_understood(c, "TOPIC_LIST");
-        copy_text(after, TOPIC_NAME_MAX + 1, row.name);
+            return admin_not_understood(c, "TOPIC_LIST");
+        admin_copy_text(after, TOPIC_NAME_MAX + 1, row.name);
         struct runnel_topic_row out = { after, row.topic_id, row.partitions, row.events, row.bytes };
         int rc = each(ctx, &out);
         if (rc)
             return rc;
     }
     if (!reader_done(&r) || (*more && count == 0))
-        return not_understood(c, "TOPIC_LIST");
+        return admin_not_understood(c, "TOPIC_LIST");
     return 0;
 }
 
@@ -176,10 +175,10 @@ int runnel_topic_list(runnel_client *c, const char *pattern, int internal,
         struct writer w = writer_of(buffer, sizeof(buffer));
         struct wire_topic_list body = { .pattern = bytes_of(pattern),
                                         .after = bytes_of(after),
-                                        .max = LIST_PAGE,
+                                        .max = ADMIN_LIST_PAGE,
                                         .internal = internal != 0 };
         wire_put_topic_list(&w, &body);
-        rc = request_call(c, WIRE_OP_TOPIC_LIST, written(&w), true, &reply, &len);
+        rc = request_call(c, WIRE_OP_TOPIC_LIST, admin_written(&w), true, &reply, &len);
         if (rc == 0)
             rc = list_page(c, reader_of(reply, len), after, &more, each, ctx);
         free(reply);
@@ -294,13 +293,13 @@ int runnel_topic_describe(runnel_client *c, const char *name, struct runnel_topi
     if (rc)
         return rc;
     wire_put_topic_name(&w, &(struct wire_topic_name){ .name = bytes_of(name) });
-    rc = request_call(c, WIRE_OP_TOPIC_DESCRIBE, written(&w), true, &reply, &len);
+    rc = request_call(c, WIRE_OP_TOPIC_DESCRIBE, admin_written(&w), true, &reply, &len);
     if (rc)
         return rc;
     struct described *d = describe(reader_of(reply, len));
     free(reply);
     if (!d)
-        return not_understood(c, "TOPIC_DESCRIBE");
+        return admin_not_understood(c, "TOPIC_DESCRIBE");
     *out = &d->topic;
     return 0;
 }
@@ -325,9 +324,9 @@ static int open_handle(struct runnel_client *c, const char *topic, uint32_t *han
     struct writer w = writer_of(buffer, sizeof(buffer));
     struct wire_open_topic_reply body;
     wire_put_open_topic(&w, &(struct wire_open_topic){ .name = bytes_of(topic) });
-    int rc = request_call(c, WIRE_OP_OPEN_TOPIC, written(&w), true, &reply, &len);
+    int rc = request_call(c, WIRE_OP_OPEN_TOPIC, admin_written(&w), true, &reply, &len);
     if (rc == 0 && !wire_get_open_topic_reply(reader_of(reply, len), &body))
-        rc = not_understood(c, "OPEN_TOPIC");
+        rc = admin_not_understood(c, "OPEN_TOPIC");
     if (rc == 0)
         *handle = body.handle;
     free(reply);
@@ -338,10 +337,10 @@ static int offset_row(struct runnel_client *c, struct reader r, const char *topi
                       struct wire_offset_row *row)
 {
     if (read_u16(&r) != 1)
-        return not_understood(c, "OFFSETS");
+        return admin_not_understood(c, "OFFSETS");
     wire_get_offset_row(&r, row);
     if (!reader_done(&r))
-        return not_understood(c, "OFFSETS");
+        return admin_not_understood(c, "OFFSETS");
     if (row->error)
         return client_error(c, row->error, "topic %s, partition %u: %s", topic, row->partition,
                             error_text(row->error));
@@ -371,7 +370,7 @@ int runnel_offset(runnel_client *c, const char *topic, int32_t partition, const 
         write_u32(&w, handle);
         write_u16(&w, 1);
         wire_put_offset_query(&w, &query);
-        rc = request_call(c, WIRE_OP_OFFSETS, written(&w), true, &reply, &len);
+        rc = request_call(c, WIRE_OP_OFFSETS, admin_written(&w), true, &reply, &len);
         if (rc == 0)
             rc = offset_row(c, reader_of(reply, len), topic, &row);
         free(reply);
@@ -407,11 +406,11 @@ int runnel_stat(runnel_client *c,
         wire_get_stat_row(&r, &row);
         if (r.bad)
             break;
-        copy_text(room, sizeof(room), row.room);
-        copy_text(name, sizeof(name), row.name);
+        admin_copy_text(room, sizeof(room), row.room);
+        admin_copy_text(name, sizeof(name), row.name);
         each(ctx, room, name, row.kind, row.value);
     }
-    rc = reader_done(&r) ? 0 : not_understood(c, "STAT");
+    rc = reader_done(&r) ? 0 : admin_not_understood(c, "STAT");
     free(reply);
     return rc;
 }
@@ -433,12 +432,12 @@ int runnel_health(runnel_client *c, void (*each)(void *ctx, const char *check, i
         wire_get_health_row(&r, &row);
         if (r.bad)
             break;
-        copy_text(name, sizeof(name), row.name);
-        copy_text(text, sizeof(text), row.text);
+        admin_copy_text(name, sizeof(name), row.name);
+        admin_copy_text(text, sizeof(text), row.text);
         if (each)
             each(ctx, name, row.status, text);
     }
-    rc = reader_done(&r) && status <= WIRE_HEALTH_FAILED ? status : not_understood(c, "HEALTH");
+    rc = reader_done(&r) && status <= WIRE_HEALTH_FAILED ? status : admin_not_understood(c, "HEALTH");
     free(reply);
     return rc;
 }

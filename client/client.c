@@ -75,6 +75,7 @@ static void client_break_v(struct runnel_client *c, int code, const char *format
 {
     struct runnel_producer *p;
     struct runnel_consumer *k;
+    struct runnel_group *g;
     char text[sizeof(c->error.text)];
     vsnprintf(text, sizeof(text), format, ap);
     client_error(c, code, "%s", text);
@@ -103,6 +104,8 @@ static void client_break_v(struct runnel_client *c, int code, const char *format
         producer_broken(p);
     for (k = TAILQ_FIRST(&c->consumers); k; k = consumer_next(k))
         consumer_broken(k);
+    for (g = TAILQ_FIRST(&c->groups); g; g = group_next(g))
+        group_broken(g);
 }
 
 void client_break(struct runnel_client *c, int code, const char *format, ...)
@@ -158,6 +161,8 @@ static void client_greeted(struct runnel_client *c, struct request *r, const str
         producer_connected(p);
     for (k = TAILQ_FIRST(&c->consumers); k; k = consumer_next(k))
         consumer_connected(k);
+    for (struct runnel_group *g = TAILQ_FIRST(&c->groups); g; g = group_next(g))
+        group_connected(g);
 }
 
 static void client_greet(struct runnel_client *c)
@@ -231,7 +236,9 @@ static void client_frame(struct runnel_client *c, const struct wire_header *h, s
 {
     bool good = false;
     c->handled++;
-    if (h->flags & WIRE_PUSH)
+    if (h->flags & WIRE_PUSH && h->op >= WIRE_OP_GROUP_JOIN)
+        good = group_push(c, h, body);
+    else if (h->flags & WIRE_PUSH)
         good = consumer_push(c, h, body);
     else if (h->flags & WIRE_REPLY)
         good = request_answer(c, h, body);
@@ -284,6 +291,8 @@ void client_io(struct runnel_client *c)
         producer_advance(p, now_ms);
     for (k = TAILQ_FIRST(&c->consumers); k; k = consumer_next(k))
         consumer_advance(k, now_ms);
+    for (struct runnel_group *g = TAILQ_FIRST(&c->groups); g; g = group_next(g))
+        group_advance(g, now_ms);
     client_write(c);
 }
 
@@ -295,6 +304,8 @@ int client_report(struct runnel_client *c)
     c->in_callback = true;
     for (struct runnel_producer *p = TAILQ_FIRST(&c->producers); p; p = producer_next(p))
         n += producer_report(p);
+    for (struct runnel_group *g = TAILQ_FIRST(&c->groups); g; g = group_next(g))
+        n += group_report(g);
     c->in_callback = false;
     return n;
 }
@@ -352,6 +363,8 @@ int runnel_timeout_ms(const runnel_client *c)
     }
     for (const struct runnel_consumer *k = TAILQ_FIRST(&c->consumers); k; k = consumer_next(k))
         due = earliest(due, consumer_due_ms(k));
+    for (const struct runnel_group *g = TAILQ_FIRST(&c->groups); g; g = group_next(g))
+        due = group_reports_due(g) ? 0 : earliest(due, group_due_ms(g));
     if (due == INT64_MAX)
         return -1;
     if (due <= now_ms)
@@ -413,6 +426,19 @@ int client_wait_until(struct runnel_client *c, int64_t deadline_ms, bool (*until
 
 /* ---- making and ending ---- */
 
+/* A full block is left behind with deliveries in it. When they are few, they are moved out: a reader that
+ * stopped must not hold a mebibyte for each kilobyte it was sent. */
+static void client_retire(void *client, struct block *b)
+{
+    struct runnel_client *c = client;
+    if (b->pinned_bytes >= b->size / 8)
+        return;
+    b->pins++; /* stays until the last delivery has been looked at */
+    consumers_retire(c, b);
+    groups_retire(c, b);
+    transport_unpin(&c->transport, b, 0);
+}
+
 static bool connected_or_hopeless(void *ctx)
 {
     struct runnel_client *c = ctx;
@@ -447,10 +473,11 @@ runnel_client *runnel_connect(const char *url, const runnel_options *options)
     snprintf(c->url, sizeof(c->url), "%s", url);
     transport_init(&c->transport, c);
     c->transport.on_sent = producer_sent;
-    c->transport.on_retire = consumer_retire;
+    c->transport.on_retire = client_retire;
     requests_init(c);
     TAILQ_INIT(&c->producers);
     TAILQ_INIT(&c->consumers);
+    TAILQ_INIT(&c->groups);
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
     c->random =
@@ -472,6 +499,14 @@ runnel_client *runnel_connect(const char *url, const runnel_options *options)
     return c;
 }
 
+static int left_until(int64_t deadline_ms)
+{
+    if (deadline_ms == INT64_MAX)
+        return -1;
+    int64_t left = deadline_ms - client_now_ms();
+    return left > 0 ? (int)left : 0;
+}
+
 int runnel_close(runnel_client *c, int timeout_ms)
 {
     int rc = 0;
@@ -479,11 +514,13 @@ int runnel_close(runnel_client *c, int timeout_ms)
         return 0;
     int64_t deadline = client_deadline(client_now_ms(), timeout_ms);
     struct runnel_producer *p;
-    while ((p = TAILQ_FIRST(&c->producers))) {
-        int64_t left = deadline == INT64_MAX ? -1 : deadline - client_now_ms();
-        if (runnel_producer_close(p, left > 0 || deadline == INT64_MAX ? (int)left : 0) < 0)
+    while ((p = TAILQ_FIRST(&c->producers)))
+        if (runnel_producer_close(p, left_until(deadline)) < 0)
             rc = -ERR_CLIENT_TIMEOUT;
-    }
+    struct runnel_group *g;
+    while ((g = TAILQ_FIRST(&c->groups)))
+        if (runnel_group_close(g, left_until(deadline)) < 0)
+            rc = -ERR_CLIENT_TIMEOUT;
     struct runnel_consumer *k;
     while ((k = TAILQ_FIRST(&c->consumers)))
         runnel_consumer_close(k);

@@ -5,7 +5,8 @@
  *   runnel_client ---- transport            one connection, opened again when it breaks
  *        |--- requests waiting              each embedded in its owner (batch, subscription, call)
  *        |--- producers -- parts -- batches
- *        `--- consumers -- subscriptions
+ *        |--- consumers -- subscriptions
+ *        `--- groups -- shares
  *
  * One function reads and writes (client_io), one runs the callbacks (client_report). runnel_produce() may
  * call the first and never the second, so that callbacks run only where the public header says.
@@ -70,6 +71,7 @@ enum client_state {
 
 TAILQ_HEAD(producer_list, runnel_producer);
 TAILQ_HEAD(consumer_list, runnel_consumer);
+TAILQ_HEAD(group_list, runnel_group);
 
 struct runnel_client {
     enum client_state state;
@@ -108,6 +110,8 @@ struct runnel_client {
 
     struct producer_list producers;
     struct consumer_list consumers;
+    struct group_list groups;
+    uint32_t group_serial;
     struct subscription **subs; /* by the low bits of their id */
     uint32_t subs_size, sub_serial, sub_hint;
 
@@ -169,18 +173,26 @@ bool request_frame(struct runnel_client *c, struct writer *w, uint8_t **frame, u
 /* Queues the frame under a request (NULL: an operation without reply) and id. */
 bool request_send(struct runnel_client *c, struct writer *w, uint8_t *frame, uint16_t op, uint32_t id);
 
+/* For requests of groups whose answers nobody waits for: a number of one's own, and the id to send with it.
+ * Such answers come to group_answer(). */
+uint32_t request_index_next(struct runnel_client *c);
+uint32_t request_id_unwaited(uint32_t index);
+
 /* A blocking call: `again`: sent again when the connection breaks (it changes nothing at the broker). On 0
  * *reply is the body, to be freed by the caller. */
 int request_call(struct runnel_client *c, uint16_t op, struct bytes body, bool again, uint8_t **reply,
                  uint32_t *reply_len);
+int request_call_until(struct runnel_client *c, uint16_t op, struct bytes body, bool again,
+                       int64_t deadline_ms, uint8_t **reply, uint32_t *reply_len);
 
-/* ---- producer.c, produce.c, consumer.c ---- */
+/* ---- producer.c, produce.c, consumer.c, group/ ---- */
 
 struct runnel_producer *producer_next(const struct runnel_producer *p);
 struct runnel_consumer *consumer_next(const struct runnel_consumer *k);
 /* The transport's callbacks. */
 void producer_sent(void *client, struct outgoing *o);
-void consumer_retire(void *client, struct block *b);
+void consumers_retire(struct runnel_client *c, struct block *b);
+void groups_retire(struct runnel_client *c, struct block *b);
 
 void producer_connected(struct runnel_producer *p);
 void producer_advance(struct runnel_producer *p, int64_t now_ms);
@@ -196,5 +208,16 @@ void consumer_broken(struct runnel_consumer *k);
 int64_t consumer_due_ms(const struct runnel_consumer *k);
 /* DELIVER and SUB_END; false: malformed. */
 bool consumer_push(struct runnel_client *c, const struct wire_header *h, struct reader body);
+
+struct runnel_group *group_next(const struct runnel_group *g);
+void group_connected(struct runnel_group *g);
+void group_advance(struct runnel_group *g, int64_t now_ms);
+void group_broken(struct runnel_group *g);
+int64_t group_due_ms(const struct runnel_group *g);
+bool group_reports_due(const struct runnel_group *g);
+int group_report(struct runnel_group *g);
+/* GROUP_ASSIGN, GROUP_DELIVER and GROUP_END; false: malformed. */
+bool group_push(struct runnel_client *c, const struct wire_header *h, struct reader body);
+void group_answer(struct runnel_client *c, uint32_t index, uint16_t op, const struct reply *reply);
 
 #endif

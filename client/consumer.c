@@ -103,15 +103,9 @@ bool consumer_push(struct runnel_client *c, const struct wire_header *h, struct 
     return true;
 }
 
-/* A full block is left behind with deliveries in it. When they are few, they are moved out: a reader that
- * stopped must not hold a mebibyte for each kilobyte it was sent. */
-void consumer_retire(void *client, struct block *b)
+void consumers_retire(struct runnel_client *c, struct block *b)
 {
-    struct runnel_client *c = client;
     struct runnel_consumer *k;
-    if (b->pinned_bytes >= b->size / 8)
-        return;
-    b->pins++; /* stays until the last delivery has been looked at */
     TAILQ_FOREACH(k, &c->consumers, link)
     {
         for (uint32_t i = 0; i < k->queue_count; i++) {
@@ -126,7 +120,6 @@ void consumer_retire(void *client, struct block *b)
             d->at = own->data;
         }
     }
-    transport_unpin(&c->transport, b, 0);
 }
 
 /* ---- reading ---- */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "client/client.h"
+#include "proto/wire_group.h"
 
 enum kind { KIND_NUMBER, KIND_TEXT, KIND_WORD };
 
@@ -28,6 +29,14 @@ static const struct word words_acks[] = {
 static const struct word words_codec[] = {
     { "none", CODEC_NONE }, { "lz4", CODEC_LZ4 }, { "zstd", CODEC_ZSTD }, { NULL, 0 }
 };
+static const struct word words_mode[] = {
+    { "any", WIRE_GROUP_ANY }, { "ordered", WIRE_GROUP_ORDERED }, { "shared", WIRE_GROUP_SHARED }, { NULL, 0 }
+};
+static const struct word words_reset[] = { { "default", WIRE_GROUP_RESET_DEFAULT },
+                                           { "start", WIRE_GROUP_RESET_START },
+                                           { "end", WIRE_GROUP_RESET_END },
+                                           { "error", WIRE_GROUP_RESET_ERROR },
+                                           { NULL, 0 } };
 static const struct word words_partitioner[] = { { "murmur2", 0 }, { NULL, 0 } };
 
 struct row {
@@ -75,6 +84,10 @@ static const struct row rows[] = {
     TEXT("partitions", partitions, "all"),
     NUMBER("credit.bytes", credit_bytes, 4096, BYTES_MAX, 4 << 20),
     WORD("check.crc", check_crc, words_bool, 1),
+    WORD("mode", mode, words_mode, WIRE_GROUP_ANY),
+    TEXT("instance", instance, ""),
+    NUMBER("max.in.flight", max_in_flight, 0, 1 << 20, 0),
+    WORD("reset", reset, words_reset, WIRE_GROUP_RESET_DEFAULT),
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 

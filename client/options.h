@@ -31,6 +31,11 @@ struct options {
     char partitions[OPTIONS_TEXT_MAX * 16];
     int64_t credit_bytes;
     int64_t check_crc;
+
+    int64_t mode; /* enum wire_group_mode */
+    char instance[OPTIONS_TEXT_MAX];
+    int64_t max_in_flight;
+    int64_t reset; /* enum wire_group_reset */
 };
 
 struct runnel_options {

@@ -14,9 +14,20 @@ static_assert(1 << SLOT_BITS == REQUESTS_MAX, "a slot number fills the low bits 
 void requests_init(struct runnel_client *c)
 {
     TAILQ_INIT(&c->waiting);
-    for (uint32_t i = 0; i < REQUESTS_MAX; i++)
+    /* Slot 0 stays free: ids with it belong to requests whose answers nobody waits for. */
+    for (uint32_t i = 0; i < REQUESTS_MAX - 1; i++)
         c->slot_free[i] = REQUESTS_MAX - 1 - i;
-    c->slot_free_count = REQUESTS_MAX;
+    c->slot_free_count = REQUESTS_MAX - 1;
+}
+
+uint32_t request_index_next(struct runnel_client *c)
+{
+    return c->group_serial = c->group_serial < UINT32_MAX >> SLOT_BITS ? c->group_serial + 1 : 1;
+}
+
+uint32_t request_id_unwaited(uint32_t index)
+{
+    return index << SLOT_BITS;
 }
 
 uint32_t request_begin(struct runnel_client *c, struct request *r, uint16_t op, request_done done)
@@ -62,6 +73,10 @@ bool request_answer(struct runnel_client *c, const struct wire_header *h, struct
             return false;
         reply.error = e.code;
         reply.text = e.text;
+    }
+    if (h->request_id && (h->request_id & SLOT_MASK) == 0) {
+        group_answer(c, h->request_id >> SLOT_BITS, h->op, &reply);
+        return true;
     }
     if (!r || r->id != h->request_id) {
         if (c->cancelled) {
@@ -187,7 +202,13 @@ static int call_error(struct runnel_client *c, struct call *call)
 int request_call(struct runnel_client *c, uint16_t op, struct bytes body, bool again, uint8_t **reply,
                  uint32_t *reply_len)
 {
-    int64_t deadline = client_now_ms() + c->options.request_timeout_ms;
+    return request_call_until(c, op, body, again, client_now_ms() + c->options.request_timeout_ms, reply,
+                              reply_len);
+}
+
+int request_call_until(struct runnel_client *c, uint16_t op, struct bytes body, bool again, int64_t deadline,
+                       uint8_t **reply, uint32_t *reply_len)
+{
     int rc = client_may_block(c);
     if (rc)
         return rc;

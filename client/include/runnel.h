@@ -16,7 +16,7 @@
  *
  * When the connection breaks, the client connects again by itself (exponential back-off with jitter);
  * unacknowledged events are sent again under their old sequence numbers, so none is lost and none is stored
- * twice; consumers go on behind the last event given out.
+ * twice; consumers go on behind the last event given out; members of groups keep what they work on.
  */
 #ifndef RUNNEL_H
 #define RUNNEL_H
@@ -37,6 +37,7 @@ extern "C" {
 typedef struct runnel_client runnel_client;
 typedef struct runnel_producer runnel_producer;
 typedef struct runnel_consumer runnel_consumer;
+typedef struct runnel_group runnel_group;
 typedef struct runnel_options runnel_options;
 
 /* Version of the library in use, "0.1.0". */
@@ -90,6 +91,13 @@ RUNNEL_API const char *runnel_error_fix(int code);
  *     partitions (all)                  all | "0,3,5"
  *     credit.bytes (4194304)            received ahead of the reader, all partitions together
  *     check.crc (true)                  check each batch's checksum
+ *   member of a group (also credit.bytes: of batches out with it; check.crc)
+ *     mode (any)                        any | ordered | shared; any: as the group is, ordered when it is new
+ *     instance ()                       a name that stays the same when this program restarts: it comes back
+ *                                       without a rebalance
+ *     max.in.flight (0)                 events out with this member; 0: as the group is set
+ *     reset (default)                   default | start | end | error: where partitions without a position
+ *                                       begin; default: as the group is set
  */
 RUNNEL_API runnel_options *runnel_options_new(void);
 RUNNEL_API void runnel_options_free(runnel_options *options);
@@ -102,6 +110,9 @@ enum {
     RUNNEL_E_TOPIC_NOT_FOUND = 30,
     RUNNEL_E_TOPIC_EXISTS = 31,
     RUNNEL_E_OFFSET_OUT_OF_RANGE = 70,
+    RUNNEL_E_GROUP_NOT_FOUND = 80,
+    RUNNEL_E_STALE_GENERATION = 83,
+    RUNNEL_E_EVENT_NOT_LEASED = 84,
     RUNNEL_E_TIMEOUT = 200,
     RUNNEL_E_UNREACHABLE = 201,
     RUNNEL_E_QUEUE_FULL = 202,
@@ -240,6 +251,106 @@ RUNNEL_API int runnel_consumer_position(const runnel_consumer *consumer, int32_t
 RUNNEL_API int32_t runnel_consumer_partitions(const runnel_consumer *consumer);
 RUNNEL_API void runnel_consumer_close(runnel_consumer *consumer);
 
+/* ---- consuming in a group ---- */
+
+/* A group shares the events of topics among its members; the broker remembers what is done, delivers again
+ * what failed (after a pause, a few times, then it goes to the topic's dead letters), and takes back what a
+ * member does not settle within the group's ack.wait. Every event given out is to be settled: acknowledged,
+ * refused, or given up. At least once: an event can come again, also to another member, when its settling did
+ * not reach the broker. */
+
+/* Names an event that was given out: what it is settled with. A plain value: copy it, keep it. */
+struct runnel_lease {
+    uint32_t assignment, epoch; /* the library's */
+    int64_t offset;
+    uint32_t attempt;  /* 1 the first time, 2 after it failed once ... */
+    uint32_t key_hash; /* the library's */
+};
+
+/* Joins a group, making it if it is missing, with the topics (names, or patterns with '*' and '?') that this
+ * member wants. NULL on failure. After a broken connection it comes back by itself, with what is being worked
+ * on. */
+RUNNEL_API runnel_group *runnel_group_join(runnel_client *client, const char *group,
+                                           const char *const *topics, size_t topic_count,
+                                           const runnel_options *options);
+/* The next event: 1, *out and *lease (may be NULL), 0 when none came within timeout_ms, or a negative code.
+ * *out is lent until the next call on the same group; the event is out with this member until it is settled.
+ * Call it often, if only with time-out 0: acknowledgements go out here and in runnel_process(). */
+RUNNEL_API int runnel_group_next(runnel_group *group, struct runnel_record *out, struct runnel_lease *lease,
+                                 int timeout_ms);
+/* Events that can be had without waiting may exist: 1, else 0. */
+RUNNEL_API int runnel_group_ready(const runnel_group *group);
+
+/* Settling. None of these waits: they are sent together with others (acknowledgements) or at once (the rest),
+ * and what the broker refuses of them is told by runnel_group_error(). 0, or -RUNNEL_E_STALE_GENERATION: the
+ * event is no longer this member's (settled before, or taken back: it is delivered again). */
+
+/* Done. Again when the connection breaks before the broker answers. */
+RUNNEL_API int runnel_ack(runnel_group *group, const struct runnel_lease *lease);
+/* This one is done, and every event of its partition that was given out with a lower offset. */
+RUNNEL_API int runnel_ack_through(runnel_group *group, const struct runnel_lease *lease);
+
+/* Why an event failed: kept with the dead letter. Zero-initialise it (RUNNEL_FAILURE_INIT); texts may be
+ * NULL, and are cut when they are very long. */
+struct runnel_failure {
+    uint32_t struct_size;
+    const char *type;    /* a class of errors, "ValueError": an outage is told from poison by it */
+    const char *message; /* a sentence */
+    const char *stack;
+    int64_t delay_ms; /* before the next attempt; 0: by the group's retry.backoff, -1: none */
+};
+#define RUNNEL_FAILURE_INIT                                                                                  \
+    {                                                                                                        \
+        sizeof(struct runnel_failure), NULL, NULL, NULL, 0                                                   \
+    }
+/* It failed: it is charged an attempt and delivered again, at most retry.max times; then it is a dead letter.
+ * In an ordered group what follows it in its partition is withdrawn, and comes after it. `failure` may be
+ * NULL. */
+RUNNEL_API int runnel_nack(runnel_group *group, const struct runnel_lease *lease,
+                           const struct runnel_failure *failure);
+/* It will never work: a dead letter at once. */
+RUNNEL_API int runnel_term(runnel_group *group, const struct runnel_lease *lease,
+                           const struct runnel_failure *failure);
+/* Still being worked on: its ack.wait begins anew. (Events not yet given out are looked after.) */
+RUNNEL_API int runnel_working(runnel_group *group, const struct runnel_lease *lease);
+
+/* Waits until everything settled so far is durable at the broker. 0, or a negative code: also when some of it
+ * was refused meanwhile. */
+RUNNEL_API int runnel_group_commit(runnel_group *group, int timeout_ms);
+/* The last settling that the broker refused, or why the member has ended (fatal); code 0: none. Lent for the
+ * group's life. */
+RUNNEL_API const struct runnel_error *runnel_group_error(const runnel_group *group);
+/* Has each such error told (several at once: the last), inside runnel_process() and calls that wait. */
+typedef void (*runnel_group_error_cb)(void *ctx, const struct runnel_error *error);
+RUNNEL_API void runnel_group_on_error(runnel_group *group, runnel_group_error_cb on_error, void *ctx);
+
+/* Stops intake: what was not given out is given back for others, runnel_group_next() gives nothing more; what
+ * was given out can still be settled. */
+RUNNEL_API void runnel_group_stop(runnel_group *group);
+/* Stops intake, waits up to timeout_ms until what was settled is durable, leaves, frees. What was given out
+ * and not settled is delivered again, not charged. NULL is fine. */
+RUNNEL_API int runnel_group_close(runnel_group *group, int timeout_ms);
+
+/* What there is to know without asking the broker. Texts are lent for the group's life. */
+RUNNEL_API const char *runnel_group_member_id(const runnel_group *group);
+RUNNEL_API const char *runnel_group_mode(const runnel_group *group);    /* "ordered" or "shared" */
+RUNNEL_API uint32_t runnel_group_partitions(const runnel_group *group); /* assigned */
+RUNNEL_API uint32_t runnel_group_max_in_flight(const runnel_group *group);
+RUNNEL_API size_t runnel_group_in_flight(const runnel_group *group); /* given out, not settled */
+
+/* An event for one of several topics. */
+struct runnel_topic_event {
+    const char *topic;
+    struct runnel_event event;
+};
+/* Publishes events, to any topics, and acknowledges what was consumed: entirely or not at all, also through
+ * crashes and broken connections. Waits up to timeout_ms. 0: done; `out` (may be NULL) has an entry for each
+ * event. A negative code: nothing was done and the events are still out with this member; but
+ * -RUNNEL_E_TIMEOUT: it is not known whether it was done. */
+RUNNEL_API int runnel_group_produce(runnel_group *group, const struct runnel_topic_event *events,
+                                    size_t event_count, const struct runnel_lease *leases, size_t lease_count,
+                                    struct runnel_delivery *out, int timeout_ms);
+
 /* ---- administration (blocking, request.timeout.ms) ---- */
 
 struct runnel_config {
@@ -295,6 +406,101 @@ RUNNEL_API void runnel_topic_free(struct runnel_topic *topic);
  * event's for @ms, else -1. */
 RUNNEL_API int runnel_offset(runnel_client *client, const char *topic, int32_t partition, const char *from,
                              int64_t *offset, int64_t *timestamp_ms);
+
+/* ---- administration of groups (blocking, request.timeout.ms) ---- */
+
+struct runnel_group_row {
+    const char *name;
+    const char *mode;  /* "ordered", "shared" */
+    const char *state; /* "empty", "stable", "rebalancing", "paused" */
+    uint32_t members, partitions;
+    uint64_t lag;   /* events not settled */
+    int64_t lag_ms; /* since the oldest of them was appended; 0: none, -1: not known */
+};
+
+struct runnel_member_row {
+    const char *id, *instance, *host; /* instance "": none */
+    uint32_t in_flight, partitions;
+    const char *state; /* "ok", "detached": without a connection, "silent": let ack.wait run out */
+};
+
+struct runnel_offset_range {
+    int64_t first, end; /* end: the offset behind the last */
+};
+
+struct runnel_group_partition {
+    const char *topic;
+    uint32_t partition;
+    const char *owner;                /* member id; "": none, or shared */
+    int64_t position, next;           /* below: settled; below: delivered at least once */
+    int64_t start_offset, end_offset; /* of the partition */
+    uint64_t lag;
+    int64_t lag_ms;
+    uint32_t in_flight, items; /* items: events with a history: failed, suspect, redriven */
+    const char *pause;         /* why nothing new is delivered: "", "window full", "retry", "alone",
+                                  "dead letter", "items full", "breaker" */
+    const struct runnel_offset_range *done; /* settled beyond the position, at most 1,000 ranges */
+    size_t done_count;
+};
+
+/* Everything about a group; lent until runnel_group_info_free(). */
+struct runnel_group_info {
+    const char *name, *mode, *state;
+    uint32_t generation;
+    const char *breaker; /* "closed", "open", "half-open", "held open", "held closed" */
+    const char *breaker_reason;
+    size_t config_count, topic_count, member_count, partition_count;
+    const struct runnel_config_row *configs;
+    const char *const *topics;
+    const struct runnel_member_row *members;
+    const struct runnel_group_partition *partitions;
+};
+
+/* As runnel_topic_list(). */
+RUNNEL_API int runnel_groups_list(runnel_client *client, const char *pattern,
+                                  int (*each)(void *ctx, const struct runnel_group_row *row), void *ctx);
+RUNNEL_API int runnel_group_describe(runnel_client *client, const char *group,
+                                     struct runnel_group_info **out);
+RUNNEL_API void runnel_group_info_free(struct runnel_group_info *info);
+/* Changes settings. `create`: NULL, or the mode to make the group with when it is missing. */
+RUNNEL_API int runnel_group_set(runnel_client *client, const char *group, const char *create,
+                                const struct runnel_config *configs, size_t config_count);
+
+struct runnel_seek_row {
+    uint32_t partition;
+    int64_t from, to;
+};
+/* Moves a group's position in a topic (partition -1: all): `to` as in the consumer's option `from`, or +N /
+ * -N with a leading "shift:": so many events on, or back. `dry`: only tells. `each` may be NULL. */
+RUNNEL_API int runnel_group_seek(runnel_client *client, const char *group, const char *topic,
+                                 int32_t partition, const char *to, int dry,
+                                 void (*each)(void *ctx, const struct runnel_seek_row *row), void *ctx);
+RUNNEL_API int runnel_group_delete(runnel_client *client, const char *group);
+/* order "auto", "open", "closed". */
+RUNNEL_API int runnel_group_breaker(runnel_client *client, const char *group, const char *order);
+/* Forgets a group's position in a topic (partition -1: all). */
+RUNNEL_API int runnel_group_forget(runnel_client *client, const char *group, const char *topic,
+                                   int32_t partition);
+
+/* A dead letter, and where it came from. */
+struct runnel_dead_letter {
+    uint32_t dead_partition;
+    int64_t dead_offset;
+    const char *group; /* gets the event again; NULL or "": the dead letter is dealt with, that is all */
+    const char *topic; /* of the event */
+    uint32_t partition;
+    int64_t offset;
+    int error; /* out: 0, or a negative code (-RUNNEL_E_EVENT_NOT_LEASED: dealt with before) */
+};
+/* Gives events to the groups where they failed, and settles their dead letters: each both or neither. At most
+ * 4,096 at a time. The call fails only as a whole; `error` says what became of each. */
+RUNNEL_API int runnel_dlq_redrive(runnel_client *client, const char *dead_topic,
+                                  struct runnel_dead_letter *letters, size_t count);
+/* Publishes `events` (any topics) and settles the dead letters, all or nothing: when a letter's `error` is
+ * not 0, nothing was done, and the call returns it. */
+RUNNEL_API int runnel_dlq_republish(runnel_client *client, const char *dead_topic,
+                                    struct runnel_dead_letter *letters, size_t count,
+                                    const struct runnel_topic_event *events, size_t event_count);
 
 /* Every figure the broker keeps; kind 0 counter, 1 gauge. */
 RUNNEL_API int

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * tests/support/fake_broker.c: see fake_broker.h. One thread, one poll loop, one lock around everything.
+ * fake_group.c has what concerns groups.
  */
-#include "fake_broker.h"
+#include "fake_own.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,68 +17,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "proto/batch.h"
-#include "proto/wire.h"
-
-enum { CONNS_MAX = 32, SUBS_MAX = 256, PRODUCERS_MAX = 256, IN_BYTES = 4 << 20 };
-
-struct stored {
-    uint8_t *at;
-    uint32_t bytes;
-    int64_t base, end;
-    int64_t producer;
-    int32_t sequence;
-};
-
-struct log {
-    struct stored *items;
-    size_t count, size, first;
-    int64_t start, end;
-};
-
-struct sub {
-    bool live;
-    uint32_t id, partition;
-    int64_t next, credit;
-    int end_code; /* end it after its first delivery */
-};
-
-struct held {
-    uint32_t partition, request;
-    struct wire_produced row;
-};
-
-struct conn {
-    int fd;
-    bool greeted, closing;
-    uint8_t *in, *out;
-    uint32_t in_len, out_from, out_len, out_size;
-    uint64_t sent;
-    struct sub subs[SUBS_MAX];
-    struct held held[64];
-    uint32_t held_count;
-};
-
-struct fake_broker {
-    struct fake_setup setup;
-    struct fake_script script;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    int listener, wake[2];
-    bool stop, unlisten, drop;
-    char url[160];
-    struct sockaddr_storage address;
-    socklen_t address_len;
-    struct conn conns[CONNS_MAX];
-    struct log logs[FAKE_PARTITIONS_MAX];
-    int32_t sequences[PRODUCERS_MAX][FAKE_PARTITIONS_MAX]; /* next expected */
-    int64_t producers, producers_forgotten;
-    int64_t figures[FAKE_FIGURES];
-};
-
 /* ---- out ---- */
 
-static void conn_out(struct conn *c, const void *bytes, uint32_t n)
+void conn_out(struct conn *c, const void *bytes, uint32_t n)
 {
     if (c->out_len + n > c->out_size) {
         c->out_size = (c->out_len + n) * 2;
@@ -94,7 +36,7 @@ static uint32_t random_next(uint32_t *state)
 }
 
 /* Every answer passes here, where the script spoils it. */
-static void conn_answer(struct fake_broker *f, struct conn *c, const uint8_t *frame, uint32_t n)
+void conn_answer(struct fake_broker *f, struct conn *c, const uint8_t *frame, uint32_t n)
 {
     int garbage = atomic_exchange(&f->script.garbage_bytes, 0);
     uint32_t seed = (uint32_t)atomic_load(&f->script.garbage_seed);
@@ -122,8 +64,8 @@ static void conn_answer(struct fake_broker *f, struct conn *c, const uint8_t *fr
         atomic_store(&f->script.garbage_seed, (int)seed);
 }
 
-static void answer_error(struct fake_broker *f, struct conn *c, const struct wire_header *h, int code,
-                         const char *text)
+void answer_error(struct fake_broker *f, struct conn *c, const struct wire_header *h, int code,
+                  const char *text)
 {
     uint8_t buffer[512];
     struct writer w = writer_of(buffer, sizeof(buffer));
@@ -132,17 +74,6 @@ static void answer_error(struct fake_broker *f, struct conn *c, const struct wir
     uint32_t n = wire_frame_end(&w, frame, h->op, WIRE_REPLY | WIRE_ERROR, h->request_id);
     conn_answer(f, c, buffer, n);
 }
-
-/* Begins and ends an answer of up to 1 KiB in a local buffer. */
-#define ANSWER(f, c, h, put)                                                                                 \
-    do {                                                                                                     \
-        uint8_t buffer_[4096];                                                                               \
-        struct writer w = writer_of(buffer_, sizeof(buffer_));                                               \
-        uint8_t *frame_ = wire_frame_begin(&w);                                                              \
-        put;                                                                                                 \
-        uint32_t n_ = wire_frame_end(&w, frame_, (h)->op, WIRE_REPLY, (h)->request_id);                      \
-        conn_answer(f, c, buffer_, n_);                                                                      \
-    } while (0)
 
 /* ---- log ---- */
 
@@ -235,7 +166,7 @@ static void produce_store(struct fake_broker *f, const struct wire_produce_batch
 }
 
 /* All or none, as the broker does it. */
-static int produce_all(struct fake_broker *f, struct wire_produce body, struct wire_produced *rows)
+int produce_all(struct fake_broker *f, struct wire_produce body, struct wire_produced *rows)
 {
     struct wire_produce again = body;
     struct wire_produce_batch b;
@@ -264,7 +195,7 @@ static bool any_duplicate(struct fake_broker *f, struct wire_produce body)
     return false;
 }
 
-static bool take(atomic_int *counter)
+bool fake_take(atomic_int *counter)
 {
     if (atomic_load(counter) <= 0)
         return false;
@@ -274,9 +205,9 @@ static bool take(atomic_int *counter)
 
 static bool produce_refused(struct fake_broker *f)
 {
-    if (take(&f->script.refuse_skip))
+    if (fake_take(&f->script.refuse_skip))
         return false;
-    return take(&f->script.refuse_count);
+    return fake_take(&f->script.refuse_count);
 }
 
 /* True: the connection is to be dropped instead of answered. */
@@ -288,7 +219,7 @@ static bool drop_due(struct fake_broker *f)
     atomic_store(&f->script.drop_after, left - 1);
     if (left > 1)
         return false;
-    if (take(&f->script.drop_repeat))
+    if (fake_take(&f->script.drop_repeat))
         atomic_store(&f->script.drop_after, 3);
     return true;
 }
@@ -421,7 +352,7 @@ static bool sub_deliver(struct fake_broker *f, struct conn *c, struct sub *s)
         memcpy(body + at, l->items[j].at, l->items[j].bytes);
         at += l->items[j].bytes;
     }
-    if (take(&f->script.spoil))
+    if (fake_take(&f->script.spoil))
         body[bytes - 1] ^= 1;
     struct writer w = writer_of(buffer, WIRE_DELIVER_PREFIX + bytes);
     uint8_t *frame = wire_frame_begin(&w);
@@ -558,10 +489,12 @@ static void on_admin(struct fake_broker *f, struct conn *c, const struct wire_he
 
 static void on_frame(struct fake_broker *f, struct conn *c, const struct wire_header *h, struct reader body)
 {
-    if (atomic_load(&f->script.refuse_op) == h->op && take(&f->script.refuse_op_count)) {
+    if (atomic_load(&f->script.refuse_op) == h->op && fake_take(&f->script.refuse_op_count)) {
         answer_error(f, c, h, atomic_load(&f->script.refuse_op_code), "refused by the fake broker");
         return;
     }
+    if (group_frame(f, c, h, body))
+        return;
     switch (h->op) {
     case WIRE_OP_HELLO:
         on_hello(f, c, h);
@@ -591,8 +524,9 @@ static void on_frame(struct fake_broker *f, struct conn *c, const struct wire_he
 
 /* ---- connections ---- */
 
-static void conn_close(struct conn *c)
+static void conn_close(struct fake_broker *f, struct conn *c)
 {
+    group_conn_closed(f, c);
     close(c->fd);
     free(c->in);
     free(c->out);
@@ -624,14 +558,14 @@ static void conn_read(struct fake_broker *f, struct conn *c)
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0) {
-        conn_close(c);
+        conn_close(f, c);
         return;
     }
     c->in_len += (uint32_t)n;
     int left = atomic_load(&f->script.drop_after_bytes);
     if (left > 0 && left <= n) {
         atomic_store(&f->script.drop_after_bytes, 0);
-        conn_close(c);
+        conn_close(f, c);
         return;
     }
     if (left > 0)
@@ -647,7 +581,7 @@ static void conn_write(struct fake_broker *f, struct conn *c)
         n = (uint32_t)dribble;
     ssize_t sent = n ? send(c->fd, c->out + c->out_from, n, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
     if (sent < 0 && errno != EAGAIN) {
-        conn_close(c);
+        conn_close(f, c);
         return;
     }
     if (sent > 0)
@@ -656,7 +590,7 @@ static void conn_write(struct fake_broker *f, struct conn *c)
         return;
     c->out_from = c->out_len = 0;
     if (c->closing)
-        conn_close(c);
+        conn_close(f, c);
 }
 
 static void fake_accept(struct fake_broker *f)
@@ -665,7 +599,7 @@ static void fake_accept(struct fake_broker *f)
     if (fd < 0)
         return;
     f->figures[FAKE_CONNECTIONS]++;
-    for (int i = 0; i < CONNS_MAX && !take(&f->script.slam); i++) {
+    for (int i = 0; i < CONNS_MAX && !fake_take(&f->script.slam); i++) {
         struct conn *c = &f->conns[i];
         if (c->fd >= 0)
             continue;
@@ -682,7 +616,7 @@ static bool deliver_all(struct fake_broker *f, struct conn *c)
     for (uint32_t i = 0; i < SUBS_MAX && !c->closing; i++)
         if (c->subs[i].live && sub_deliver(f, c, &c->subs[i]))
             more = true;
-    return more;
+    return group_serve(f, c) || more;
 }
 
 static void serve(struct fake_broker *f, const struct pollfd *fds)
@@ -694,7 +628,7 @@ static void serve(struct fake_broker *f, const struct pollfd *fds)
         if (c->fd >= 0 && c->fd == fds[i + 2].fd && fds[i + 2].revents & (POLLIN | POLLHUP | POLLERR))
             conn_read(f, c);
         if (c->fd >= 0 && f->drop)
-            conn_close(c);
+            conn_close(f, c);
         if (c->fd >= 0) {
             bool more;
             if (!atomic_load(&f->script.reorder))
@@ -739,7 +673,7 @@ static void *fake_loop(void *arg)
 
 /* ---- for the test ---- */
 
-static void fake_wake(struct fake_broker *f)
+void fake_wake(struct fake_broker *f)
 {
     (void)!write(f->wake[1], "", 1);
 }
@@ -777,6 +711,8 @@ struct fake_broker *fake_start(const struct fake_setup *setup)
     f->setup.deliver_bytes = f->setup.deliver_bytes ? f->setup.deliver_bytes : 256 << 10;
     for (int i = 0; i < CONNS_MAX; i++)
         f->conns[i].fd = -1;
+    for (int i = 0; i < FAKE_PARTITIONS_MAX; i++)
+        f->group.gps[i].owner = -1;
     pthread_mutex_init(&f->lock, NULL);
     if (pipe2(f->wake, O_CLOEXEC | O_NONBLOCK) < 0)
         abort();
@@ -808,11 +744,12 @@ void fake_stop(struct fake_broker *f)
     pthread_join(f->thread, NULL);
     for (int i = 0; i < CONNS_MAX; i++)
         if (f->conns[i].fd >= 0)
-            conn_close(&f->conns[i]);
+            conn_close(f, &f->conns[i]);
     if (f->listener >= 0)
         close(f->listener);
     if (f->setup.unix_path)
         unlink(f->setup.unix_path);
+    group_free(f);
     for (int i = 0; i < FAKE_PARTITIONS_MAX; i++) {
         for (size_t j = f->logs[i].first; j < f->logs[i].count; j++)
             free(f->logs[i].items[j].at);

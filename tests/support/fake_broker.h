@@ -48,14 +48,20 @@ struct fake_script {
     atomic_int forget;
     /* Spoil the checksum of the next batch delivered. */
     atomic_int spoil;
+    /* Groups: take this partition (its number + 1) away from its owner once, and give it back when nothing of
+     * it is out. End each member with this code. Take back everything that is out, once (as if ack.wait had
+     * run out). */
+    atomic_int group_revoke, group_end, group_expire;
 };
 
 struct fake_setup {
     uint32_t partitions;                                           /* of every topic; 0: 3 */
     uint32_t batch_bytes_max, frame_bytes_max, inflight_bytes_max; /* 0: 1 MiB, 2 MiB, 16 MiB */
-    const char *unix_path;  /* NULL: TCP on a free port of the loopback */
-    uint32_t deliver_bytes; /* of one DELIVER; 0: 256 KiB */
-    bool forget_data;       /* PRODUCE is answered, and nothing kept (speed tests) */
+    const char *unix_path;    /* NULL: TCP on a free port of the loopback */
+    uint32_t deliver_bytes;   /* of one DELIVER; 0: 256 KiB */
+    bool forget_data;         /* PRODUCE is answered, and nothing kept (speed tests) */
+    bool group_shared;        /* the mode of the group (there is one, whatever its name) */
+    uint32_t group_in_flight; /* 0: 100 */
 };
 
 struct fake_broker;
@@ -64,6 +70,8 @@ struct fake_broker *fake_start(const struct fake_setup *setup);
 void fake_stop(struct fake_broker *f);
 const char *fake_url(const struct fake_broker *f);
 struct fake_script *fake_script(struct fake_broker *f);
+/* Has it look at its script now. */
+void fake_wake(struct fake_broker *f);
 /* Closes every connection now. */
 void fake_drop(struct fake_broker *f);
 /* Stops listening until fake_listen(). */
@@ -84,9 +92,21 @@ enum fake_figure {
     FAKE_GAPS,
     FAKE_PRODUCERS,
     FAKE_GROUPS, /* PRODUCE requests with several batches */
+    FAKE_JOINS,
+    FAKE_ACKS,       /* GROUP_ACK requests */
+    FAKE_ACKED,      /* events acknowledged */
+    FAKE_ACKED_LATE, /* ... that were not out with the member */
+    FAKE_DELIVERED,  /* events */
+    FAKE_BARE,       /* deliveries without batches */
+    FAKE_RELEASED,   /* events */
+    FAKE_WORKING,    /* events */
+    FAKE_LEAVES,
     FAKE_FIGURES
 };
 int64_t fake_figure(struct fake_broker *f, enum fake_figure which);
+/* The group's: events that are settled, and dead letters (`i`: the message of one). */
+int64_t fake_group_done(struct fake_broker *f, uint32_t partition);
+uint32_t fake_group_dead(struct fake_broker *f, uint32_t i, char *message);
 /* Appends a batch as it is (compressed by somebody else, for instance); the base offset is set. */
 void fake_append(struct fake_broker *f, uint32_t partition, const void *batch, uint32_t bytes);
 /* Records before `offset` are gone (whole batches). */
