@@ -49,7 +49,10 @@
 #include "proto/errors.h"
 
 struct clock;
+struct gp;
+struct group;
 struct groups;
+struct member;
 
 enum {
     GROUP_NAME_MAX = 249,
@@ -76,6 +79,7 @@ struct groups_options {
     uint32_t partitions_max;  /* groups.partitions.max, partitions of all groups together: 200,000 */
     uint32_t items_max;       /* groups.items.max, events with a history of all groups: 2,000,000 */
     uint32_t batch_bytes_max; /* largest batch appended to `__groups`; at least 16 KiB */
+    uint32_t state;           /* its place in store_options.states */
     struct group_settings defaults;
     uint64_t seed; /* of jitter and member ids; 0: drawn from the system */
 };
@@ -91,9 +95,10 @@ struct failure {
     struct bytes member;  /* instance id, or member id, of the one it failed with; may be empty */
 };
 
-/* What doors are told. Called from groups_turn_begin(), and `ready` also from store_turn_end() and
- * timers_fire(); never inside a call of theirs, but for `ended` where group_join() says so. A handler may
- * call anything of this file but groups_turn_begin(), groups_turn_end() and groups_destroy(). */
+/* What doors are told. Called from groups_turn_begin(), and `ready` also from store_turn_end(); never inside
+ * a call of theirs, but for `ended` where group_join() says so, and `gone` where
+ * a group or its positions are deleted. Handlers of ready and give_up may call everything under "delivering"
+ * below, and groups_room() and groups_flush(); the others call nothing of this file. */
 struct groups_events {
     void *ctx;
     /* Deliveries of gp to m may come from now on, under gp->epoch. Ordered: m owns it. Shared: m competes.
@@ -136,24 +141,26 @@ struct gp {
 
     /* the coordinator's */
     struct member *next;      /* moving: to whom; NULL: nobody */
-    struct list changed_link; /* in groups->changed */
+    struct gp *hash_next;     /* by id */
+    struct list changed_link; /* in groups->changed: something happened since the last groups_turn_begin() */
+    struct list dirty_link;   /* in groups->dirty: progress may have changes to be stored */
+    struct list starved_link; /* waits for a member's, the group's or the broker's room */
     struct list watch_link;   /* in its partition's watch */
-    struct list dirty_link;   /* in groups->dirty: progress has changes to be stored */
     struct list give_ups;     /* struct give_up: dead letters to be written */
     struct partition_watch *watch;
     struct group_topic *in;
     uint32_t items, in_flight; /* as last counted into the sums */
-    bool fresh;                /* its position is not stored yet */
-    bool rewound_due;          /* rewound() is to be raised, with: */
+    bool ready_due;            /* ready() is to be raised */
+    bool rewound_due;          /* rewound(), with: */
     uint64_t rewound_offset;
-    bool assigned_due;       /* assigned() is to be raised for the owner */
     uint32_t epoch_assigned; /* the epoch at the last change of hands */
-    uint32_t rewind_count;   /* the last withdrawals since then, oldest overwritten: acknowledgements under
-                                an older epoch still count below them */
+    /* The last withdrawals since then, oldest overwritten: acknowledgements under an older epoch still count
+     * below them. */
+    uint32_t rewind_count;
     struct gp_rewind {
         uint32_t epoch;  /* raised to this one, */
         uint64_t offset; /* by a withdrawal from here on */
-    } rewinds[4];
+    } rewinds[8];
 };
 
 enum member_state {
@@ -174,21 +181,24 @@ struct member {
     void *door;             /* the door's; given to group_join() */
 
     /* the coordinator's */
-    struct list link;      /* in group->members */
-    struct list open_link; /* shared: in group->open while it may take more */
-    struct list hash_link;
+    struct list link;         /* in group->members */
+    struct list open_link;    /* in group->open: it may take more */
+    struct list hash_link;    /* by id */
     struct list session_link; /* in group->sessions, while detached */
     int64_t session_ms;       /* monotonic: ends then */
-    struct gp *reserved;      /* gets nothing else until an event of this gp that must go alone went to it */
-    bool alone;               /* has such an event */
-    bool assigned_due;        /* shared: tell it of all its partitions */
+    struct list starved;      /* ordered: its gps that wait for it to take more */
+    struct gp *reserved;      /* gets nothing else until the suspect of this gp went to it */
+    bool draining;            /* gets nothing more: it is about to leave */
+    bool assigned_due;        /* tell it of all its partitions */
     uint32_t index;           /* scratch: its place in an assignment */
-    char **topics;            /* names and patterns, sorted */
+    char **topics;            /* names and patterns */
     uint32_t topic_count;
     uint64_t *wants; /* a bit per group->topics slot */
     uint32_t wants_words;
 };
 
+/* What an operator said about the breaker. */
+enum group_breaker_order { GROUP_BREAKER_AUTO, GROUP_BREAKER_HOLD_OPEN, GROUP_BREAKER_HOLD_CLOSED };
 enum group_state { GROUP_EMPTY, GROUP_STABLE, GROUP_REBALANCING, GROUP_BREAKER_OPEN };
 
 struct group {
@@ -214,15 +224,17 @@ struct group {
     /* the coordinator's */
     struct groups *groups;
     struct list link;            /* in groups->changed_groups: to be looked at in groups_turn_begin() */
-    struct list open;            /* shared: members that may take more; the next one to get something first */
+    struct list open;            /* members that may take more, the one to get something next first */
     struct list sessions;        /* detached members, the first to end first */
-    struct timer timer;          /* its earliest deadline or due time */
-    int64_t wake_ms;             /* monotonic: what the timer is set to; INT64_MAX: off */
+    struct list starved;         /* gps that wait for any member to take more, or for the breaker */
+    struct timer timer;          /* its earliest deadline or due time, */
+    int64_t wake_ms;             /* monotonic; INT64_MAX: off */
     struct group_topic **topics; /* by slot; NULL: free */
-    uint32_t topic_slots, topic_count, subscription_room;
+    uint32_t topic_slots, subscription_room;
     uint32_t in_flight, moving;
-    int64_t created_ms, active_ms; /* wall; when a member was last there */
-    bool rebalance, stored, deleted;
+    int64_t created_ms, active_ms;          /* wall; active: when a member was last there */
+    enum group_breaker_order breaker_order; /* as commanded */
+    bool rebalance;                         /* who is there, or who wants what, has changed */
 };
 
 #define GROUPS_STATS(X)                                                                                      \
@@ -314,6 +326,9 @@ enum error group_join(struct groups *groups, const struct group_join *request, s
                       char *why);
 /* Its connection broke: its session runs from now on. m->door is NULL from here. */
 void member_detach(struct member *m);
+/* It is about to leave: nothing more is delivered to it; ordered partitions go to others once what is out is
+ * settled. */
+void member_drain(struct member *m);
 /* It goes: what is out is given back, uncharged. m is freed; `ended` is not raised. */
 void member_leave(struct member *m);
 /* It asked for something: it is not silent any more. The calls below say so themselves. */
@@ -323,14 +338,17 @@ bool member_wants(const struct member *m, const struct gp *gp);
 
 /* ---- delivering ---- */
 
-/* What of gp may go to whom now; false: nothing. can_send() says whether a member's connection takes more. */
+/* What of gp may go to whom now; false: nothing, and `ready` is raised when that changes. can_send() says
+ * whether a member's connection takes more: when it said no, the door tells member_room() later. */
 bool group_offer(struct gp *gp, bool (*can_send)(void *ctx, struct member *m), void *ctx, struct member **m,
                  struct offer *offer);
-/* [first, first+count) of what was offered goes to m: a NEW offer from its beginning on, perhaps not all of
- * it. */
-void group_leased(struct gp *gp, struct member *m, const struct offer *offer, uint64_t first, uint32_t count);
-/* Offsets [first, first+count) of what was offered exist no more (retention, rules): settled. */
-void group_missing(struct gp *gp, uint64_t first, uint32_t count);
+/* [first, first+count) of what was offered goes to m: from the offer's beginning on, or less. Events of the
+ * offer before `first` exist no more and are settled (count 0: only that). False, and nothing has changed:
+ * the offer no longer stands, something happened since it was made; ask again. The delivery goes out under
+ * gp->epoch. */
+bool group_leased(struct gp *gp, struct member *m, const struct offer *offer, uint64_t first, uint32_t count);
+/* m's connection takes more again: `ready` is raised for what waited for it. */
+void member_room(struct member *m);
 
 /* All or nothing; errors (STALE_GENERATION, EVENT_NOT_LEASED, NOT_YOUR_EVENT) with a sentence in `why`. */
 enum error group_ack(struct member *m, struct gp *gp, uint32_t epoch, uint64_t first, uint32_t count,
@@ -410,7 +428,6 @@ enum error group_delete(struct group *g, char *why);
 /* Forgets positions; partition -1: of the whole topic. GROUP_BUSY while a member wants the topic. */
 enum error group_offsets_delete(struct group *g, const struct topic *topic, int32_t partition, char *why);
 /* The breaker decides, or is held open or closed until told otherwise; stored. */
-enum group_breaker_order { GROUP_BREAKER_AUTO, GROUP_BREAKER_HOLD_OPEN, GROUP_BREAKER_HOLD_CLOSED };
 void group_breaker_set(struct group *g, enum group_breaker_order order);
 /* A sentence why the breaker is not closed; empty when it is. GROUP_WHY_BYTES. */
 void group_breaker_text(const struct group *g, char *out);
