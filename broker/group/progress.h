@@ -30,7 +30,7 @@
  * progress_fail(charge), progress_expire() and holder_end(HOLDER_DIED) of a holder that had this one event in
  * flight. A suspect stays one, delivered alone, until it is settled or a living holder refuses it.
  *
- * Memory: 4 bytes for each event of the window, 80 for a lease, about 45 for an item; freed when there is
+ * Memory: 4 bytes for each event of the window, 80 for a lease, about 50 for an item; freed when there is
  * none.
  */
 #ifndef RUNNEL_GROUP_PROGRESS_H
@@ -227,6 +227,8 @@ bool progress_find_item(const struct progress *p, uint64_t offset, struct progre
  * event is apart. */
 void progress_restore_done(struct progress *p, uint64_t first, uint64_t end);
 void progress_restore_item(struct progress *p, const struct progress_item *item);
+/* Settles an event, or ends its item apart. */
+void progress_restore_settled(struct progress *p, uint64_t offset);
 /* Settles what is below `position`, but for items apart. Never goes back. */
 void progress_restore_position(struct progress *p, uint64_t position);
 
