@@ -33,6 +33,8 @@ uint32_t progress_take_changes(struct progress *p, uint64_t *position, struct pr
         o += run;
     }
     p->untold_first = o;
+    if (p->position == p->next)
+        window_free(p);
     return count;
 }
 

@@ -116,8 +116,8 @@ enum progress_pause progress_offer_beside(const struct progress *p, uint64_t end
 int64_t progress_due(const struct progress *p)
 {
     int64_t due_ms = INT64_MAX;
-    for (uint8_t h = 0; h < HEAPS; h++) {
-        const struct item *item = items_top(&p->items, h);
+    for (int h = 0; h < HEAPS; h++) {
+        const struct item *item = items_top(&p->items, (uint8_t)h);
         if (item && item->due_ms < due_ms)
             due_ms = item->due_ms;
     }

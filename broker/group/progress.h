@@ -30,8 +30,8 @@
  * progress_fail(charge), progress_expire() and holder_end(HOLDER_DIED) of a holder that had this one event in
  * flight. A suspect stays one, delivered alone, until it is settled or a living holder refuses it.
  *
- * Memory: 4 bytes for each event of the window, 80 for a lease, about 50 for an item; freed when there is
- * none.
+ * Memory: 4 bytes for each event of the window, 80 for a lease, about 50 for an item. It goes when there is
+ * none, the last KB with progress_take_changes(): an idle progress is no more than its struct.
  */
 #ifndef RUNNEL_GROUP_PROGRESS_H
 #define RUNNEL_GROUP_PROGRESS_H
@@ -105,11 +105,8 @@ enum progress_pause progress_offer_beside(const struct progress *p, uint64_t end
                                           uint32_t room, struct offer *out);
 /* Hands [first, first+count) of what was offered to a holder: from the offer's beginning, or less; events of
  * the offer before `first` no longer exist and are settled (count 0: only that). False, and nothing has
- * changed, when the offer no longer stands because something happened since it was made: ask again. */
-bool progress_lease(struct progress *p, const struct offer *o, uint64_t first, uint32_t count,
-                    struct holder *h, int64_t deadline_ms);
-/* The earliest time at which an item is due, INT64_MAX if none waits. It may have passed: such items go out
- * with the next offer that can be taken, not by a timer. */
+ * changed, when the offer no longer stands because something happened since it was made: ask again. Ordered:
+ * while one holder has events of the window out, no other may take any: progress_withdraw() first. */
 int64_t progress_due(const struct progress *p);
 /* The earliest deadline of a lease, INT64_MAX if nothing is out. */
 int64_t progress_deadline(const struct progress *p);

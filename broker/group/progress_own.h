@@ -31,6 +31,7 @@ enum {
 
 enum {
     WINDOW_ROOM_MAX = 4 * PROGRESS_WINDOW_MAX, /* slots that restoring and settling may cause */
+    WINDOW_ROOM_KEPT = 1024,  /* slots that are kept within a turn though the window is empty */
     LEASE_BLOCK = 16,         /* leases are allocated together; they never move: lists go through them */
     RANGE_PAST_MAX = 1 << 16, /* events below the position that a range may repeat while items are apart */
     ITEM_GONE = 0x0f,         /* a state: settled, and progress_take_settled() has not told yet */
@@ -112,6 +113,8 @@ static inline void window_waits_not(struct progress *p, uint64_t count)
 }
 /* Moves `front` and the position to where they belong; frees what is empty. */
 void window_settle(struct progress *p);
+/* Frees what an empty window keeps. */
+void window_free(struct progress *p);
 /* Empty, at `position`. Nothing is out of it, it has no items. */
 void window_reset(struct progress *p, uint64_t position);
 

@@ -89,8 +89,9 @@ static bool window_is_waiting(const struct progress *p, uint64_t offset)
     return slot == SLOT_NEW || (p->ordered && slot == SLOT_ITEM && !item_is(event_item(p, offset), ITEM_OUT));
 }
 
-static void window_free(struct progress *p)
+void window_free(struct progress *p)
 {
+    CHECK(p->position == p->next);
     mem_free(MEM_GROUP, p->slots, p->room * sizeof(*p->slots));
     p->slots = NULL;
     p->room = 0;
@@ -123,7 +124,8 @@ void window_settle(struct progress *p)
     CHECK(p->position <= p->front && p->front <= p->next);
     if (p->position == p->next) {
         CHECK(p->done == 0 && p->untold == 0 && p->waiting == 0 && p->window_out == 0);
-        window_free(p);
+        if (p->room > WINDOW_ROOM_KEPT)
+            window_free(p);
     }
 }
 
