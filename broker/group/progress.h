@@ -107,6 +107,10 @@ enum progress_pause progress_offer_beside(const struct progress *p, uint64_t end
  * the offer before `first` no longer exist and are settled (count 0: only that). False, and nothing has
  * changed, when the offer no longer stands because something happened since it was made: ask again. Ordered:
  * while one holder has events of the window out, no other may take any: progress_withdraw() first. */
+bool progress_lease(struct progress *p, const struct offer *o, uint64_t first, uint32_t count,
+                    struct holder *h, int64_t deadline_ms);
+/* The earliest time at which an item is due, INT64_MAX if none waits. It may have passed: such items go out
+ * with the next offer that can be taken, not by a timer. */
 int64_t progress_due(const struct progress *p);
 /* The earliest deadline of a lease, INT64_MAX if nothing is out. */
 int64_t progress_deadline(const struct progress *p);
