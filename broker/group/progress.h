@@ -3,7 +3,7 @@
  * group/progress.h: how far one group is in one partition: what is settled, what is out, what failed.
  *
  *      position        front                next                        end
- *   ······│D D L L D I I │n n D n n L L L L L │ not delivered yet ········│
+ *   ·I····│L D L L D I I │n n D n n L L L L L │ not delivered yet ········│
  *         └──────────── window: a slot each ──┘
  *   I (below position): an item apart, a dead letter that was given to the group again
  *
@@ -22,13 +22,13 @@
  *   next - position <= the window's limit (as long as that is not lowered).
  *   Nothing is skipped: an event leaves the window only as done; done is final, except by progress_redrive()
  *     (an item apart) and progress_seek().
- *   A lease's count of what is left is the number of its events that are out; their sum is in_flight, here
- * and in the holders. ordered: no event of the window is out above one that waits (new or item), so
- * deliveries between two withdrawals ascend; an item of the window is out alone in its partition; one holder
- * has all of the window that is out. Items apart keep no order: somebody asked for them by name. shared: an
- * item never holds back another event, as long as the window has room. attempts rise only through
- * progress_fail(charge), progress_expire() and holder_end(HOLDER_DIED) of a holder that had this one event in
- * flight. A suspect stays one, delivered alone, until it is settled or a living holder refuses it.
+ *   What is left of the leases, added up, is what is out: in_flight, here and in the holders.
+ *   Ordered: no event of the window is out above one that waits (new or item), so deliveries between two
+ *     withdrawals ascend; an item of the window is out alone in its partition; one holder has all of the
+ * window that is out. Items apart keep no order: somebody asked for them by name. Shared: an item never holds
+ * back another event, as long as the window has room. Attempts rise only through progress_fail(charge),
+ * progress_expire() and holder_end(HOLDER_DIED) of a holder that had this one event in flight. A suspect
+ * stays one, delivered alone, until it is settled or a living holder refuses it.
  *
  * Memory: 4 bytes for each event of the window, 80 for a lease, about 50 for an item. It goes when there is
  * none, the last KB with progress_take_changes(): an idle progress is no more than its struct.
