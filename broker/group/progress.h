@@ -23,12 +23,13 @@
  *   Nothing is skipped: an event leaves the window only as done; done is final, except by progress_redrive()
  *     (an item apart) and progress_seek().
  *   What is left of the leases, added up, is what is out: in_flight, here and in the holders.
- *   Ordered: no event of the window is out above one that waits (new or item), so deliveries between two
- *     withdrawals ascend; an item of the window is out alone in its partition; one holder has all of the
- * window that is out. Items apart keep no order: somebody asked for them by name. Shared: an item never holds
- * back another event, as long as the window has room. Attempts rise only through progress_fail(charge),
- * progress_expire() and holder_end(HOLDER_DIED) of a holder that had this one event in flight. A suspect
- * stays one, delivered alone, until it is settled or a living holder refuses it.
+ *   Ordered: no event of the window is out above one that waits (new or item), so deliveries between
+ *     two withdrawals ascend; an item of the window is out alone in its partition; one holder has all
+ *     of the window that is out. Items apart keep no order: somebody asked for them by name.
+ *   Shared: an item never holds back another event, as long as the window has room.
+ *   Attempts rise only through progress_fail(charge), progress_expire() and holder_end(HOLDER_DIED) of
+ *     a holder that had this one event in flight.
+ *   A suspect stays one, delivered alone, until it is settled or a living holder refuses it.
  *
  * Memory: 4 bytes for each event of the window, 80 for a lease, about 50 for an item. It goes when there is
  * none, the last KB with progress_take_changes(): an idle progress is no more than its struct.
