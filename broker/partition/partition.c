@@ -92,6 +92,11 @@ int64_t partition_max_timestamp(const struct partition *p)
     return p->max_timestamp_ms;
 }
 
+int64_t partition_append_ms(const struct partition *p)
+{
+    return p->append_ms;
+}
+
 bool partition_fenced(const struct partition *p)
 {
     return p->fence != FENCE_NONE;

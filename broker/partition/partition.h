@@ -40,6 +40,8 @@ uint64_t partition_bytes(const struct partition *p);
 uint32_t partition_segments(const struct partition *p);
 /* Running maximum of record timestamps; -1 when empty. */
 int64_t partition_max_timestamp(const struct partition *p);
+/* When the last batch was appended (wall ms); -1: never. */
+int64_t partition_append_ms(const struct partition *p);
 bool partition_fenced(const struct partition *p);
 bool partition_damaged(const struct partition *p);
 

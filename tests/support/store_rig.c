@@ -71,7 +71,8 @@ int rig_open(struct rig *rig)
     cr_assert_eq(work_create(&rig->work, rig->io, 2), 0);
     if (!rig->clock.read)
         clock_init(&rig->clock);
-    rig->timers = timers_create(rig->clock.mono_ns);
+    if (!rig->timers) /* else somebody above the store has them already */
+        rig->timers = timers_create(rig->clock.mono_ns);
     rig->durable_sequence = 0;
     rig->why[0] = 0;
     int result = store_open(&rig->store, &rig->options, rig->io, rig->work, rig->timers, &rig->clock, &events,
@@ -118,6 +119,7 @@ void rig_close(struct rig *rig)
     }
     work_destroy(rig->work);
     timers_destroy(rig->timers);
+    rig->timers = NULL;
     io_destroy(rig->io);
 }
 
