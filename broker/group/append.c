@@ -54,16 +54,31 @@ static bool flush_batch(struct groups *groups, uint8_t *buffer, uint32_t *from)
     return true;
 }
 
-uint64_t groups_flush(struct groups *groups, bool *ok)
+static void flush_pending(struct groups *groups)
 {
     uint8_t buffer[GROUPS_BATCH_MIN];
+    char why[256];
     uint32_t from = 0;
-    state_gather(groups);
+    /* A store that stops takes nothing more; what waits for it is lost, and was never answered. */
+    const enum error error = groups->pending_bytes ? store_accepts(groups->store, why) : ERR_OK;
+    if (error == ERR_SHUTTING_DOWN || error == ERR_STORAGE_FAILED)
+        return;
     while (from < groups->pending_bytes && flush_batch(groups, buffer, &from))
         ;
     groups->pending_bytes -= from;
     if (from && groups->pending_bytes)
         memmove(groups->pending, groups->pending + from, groups->pending_bytes);
+}
+
+uint64_t groups_flush(struct groups *groups, bool *ok)
+{
+    flush_pending(groups);
+    /* While there is no room, progress keeps its changes together; noted one after another they would pile
+     * up. */
+    if (!groups->pending_bytes) {
+        state_gather(groups);
+        flush_pending(groups);
+    }
     *ok = groups->pending_bytes == 0;
     groups->blocked = !*ok;
     return groups->sequence;

@@ -243,12 +243,17 @@ static void group_fire(struct timer *timer)
 
 /* ---- the turn ---- */
 
+/* Of all that it has; or, when it knows, of what competing members were not told of yet. */
 static void group_tell_assigned(struct group *g, struct member *m)
 {
     const struct groups_events *events = &g->groups->events;
+    const bool all = m->assigned_due;
+    if (m->state == MEMBER_DETACHED || (g->ordered && !all))
+        return;
     m->assigned_due = false;
     for (uint32_t i = 0; i < g->topic_slots; i++)
-        for (uint32_t n = 0; g->topics[i] && n < g->topics[i]->count; n++) {
+        for (uint32_t n = all || !g->topics[i] ? 0 : g->topics[i]->told;
+             g->topics[i] && n < g->topics[i]->count; n++) {
             struct gp *gp = g->topics[i]->gps[n];
             if (g->ordered ? gp->owner != m || gp->moving : !member_wants(m, gp))
                 continue;
@@ -264,11 +269,11 @@ static void group_advance(struct group *g)
         if (g->ordered)
             group_rebalance(g);
     }
-    LIST_FOR_EACH (node, &g->members) {
-        struct member *m = CONTAINER_OF(node, struct member, link);
-        if (m->assigned_due && m->state != MEMBER_DETACHED)
-            group_tell_assigned(g, m);
-    }
+    LIST_FOR_EACH (node, &g->members)
+        group_tell_assigned(g, CONTAINER_OF(node, struct member, link));
+    for (uint32_t i = 0; i < g->topic_slots; i++)
+        if (g->topics[i])
+            g->topics[i]->told = g->topics[i]->count;
 }
 
 static void gp_tell_rewound(struct gp *gp)
@@ -312,8 +317,6 @@ static void group_look(struct group *g, uint64_t from)
             group_changed(g);
         } else if (group_topic_grow(g, gt)) {
             g->rebalance = true;
-            LIST_FOR_EACH (node, &g->members)
-                CONTAINER_OF(node, struct member, link)->assigned_due |= !g->ordered;
             members_count(g);
             group_changed(g);
         }

@@ -53,6 +53,7 @@ struct group_topic {
     struct topic_watch *watch; /* NULL: before groups_attach() */
     uint32_t slot;             /* in group->topics */
     uint32_t count;
+    uint32_t told;   /* shared: members know of the partitions below */
     struct gp **gps; /* by number; before groups_attach() some may be NULL */
 };
 

@@ -54,7 +54,8 @@ static void gp_move(struct gp *gp, struct member *to)
         gp->owner->partitions--;
         if (gp->owner->reserved == gp)
             gp->owner->reserved = NULL;
-        if (gp->owner->state != MEMBER_DETACHED)
+        /* One that comes back just now learns what it has; it does not know of this one. */
+        if (gp->owner->state != MEMBER_DETACHED && !gp->owner->assigned_due)
             events->revoked(events->ctx, gp->owner, gp);
     }
     if (!gp->owner || progress_in_flight(gp->progress) == 0)

@@ -95,7 +95,6 @@ void members_meet_topic(struct group *g, struct topic *topic)
             return;
         }
         member_want(m, gt);
-        m->assigned_due |= !g->ordered;
         g->rebalance = true;
         group_changed(g);
     }
@@ -227,27 +226,16 @@ static enum error member_want_topic(void *ctx, struct topic *topic)
     return ERR_OK;
 }
 
-/* Wants change; shared: who no longer wants a partition is told. */
+/* Nobody is told: it joins just now, and learns all that it has. */
 static void member_rewant(struct member *m, enum group_reset reset)
 {
-    struct group *g = m->group;
-    const struct groups_events *events = &g->groups->events;
-    uint64_t *before = m->wants;
-    const uint32_t words = m->wants_words;
     struct wanting w = { m, reset };
+    mem_free(MEM_GROUP, m->wants, m->wants_words * sizeof(*m->wants));
     m->wants = NULL;
     m->wants_words = 0;
     for (uint32_t i = 0; i < m->topic_count; i++)
-        each_topic(g->groups, bytes_of(m->topics[i]), member_want_topic, &w);
-    members_count(g);
-    for (uint32_t slot = 0; slot < g->topic_slots; slot++)
-        for (uint32_t n = 0; g->topics[slot] && n < g->topics[slot]->count && !g->ordered; n++) {
-            struct gp *gp = g->topics[slot]->gps[n];
-            const bool had = slot / 64 < words && (before[slot / 64] >> slot % 64 & 1);
-            if (had && !member_wants(m, gp) && m->state != MEMBER_DETACHED)
-                events->revoked(events->ctx, m, gp);
-        }
-    mem_free(MEM_GROUP, before, words * sizeof(*before));
+        each_topic(m->group->groups, bytes_of(m->topics[i]), member_want_topic, &w);
+    members_count(m->group);
 }
 
 void member_subscribe(struct member *m, const struct group_join *request)

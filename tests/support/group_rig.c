@@ -103,6 +103,7 @@ static void door_deliver(struct grig *g)
             if (g->most && offer.count > g->most)
                 offer.count = g->most;
             cr_assert(group_leased(gp, m, &offer, offer.offset, offer.count));
+            cr_assert(!gp->group->ordered || gp->owner == m);
             if (gp->group->ordered && offer.offset >= progress_position(gp->progress)) {
                 const uint32_t at = gp->id % 4096;
                 cr_assert(g->order[at].gp != gp->id || g->order[at].epoch != gp->epoch ||
