@@ -424,6 +424,11 @@ uint32_t runnel_group_max_in_flight(const runnel_group *g)
     return g->max_in_flight;
 }
 
+uint32_t runnel_group_ack_wait_ms(const runnel_group *g)
+{
+    return g->ack_wait_ms;
+}
+
 size_t runnel_group_in_flight(const runnel_group *g)
 {
     return (size_t)g->out;

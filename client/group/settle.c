@@ -268,21 +268,49 @@ int runnel_ack_through(runnel_group *g, const struct runnel_lease *lease)
     return 0;
 }
 
-int runnel_working(runnel_group *g, const struct runnel_lease *lease)
+/* Tells the broker something of one event. Without a connection there is no need: what is not held when the
+ * member comes back is taken back, and for what is, ack.wait begins anew. */
+static void tell_one(struct runnel_group *g, const struct share *s, const struct runnel_lease *lease,
+                     uint16_t op)
 {
-    struct share *s = share_find(g, lease->assignment);
     uint8_t row[WIRE_GROUP_RANGE], *frame;
     struct writer w, to = writer_of(row, sizeof(row));
+    struct wire_group_ranges body = { .member = g->member, .count = 1, .ranges = { row, sizeof(row) } };
+    if (g->state != GROUP_LIVE || !request_frame(g->client, &w, &frame, 16 + sizeof(row)))
+        return;
+    group_put_range(&to, s, lease->offset, lease->offset + 1, lease->epoch);
+    wire_put_group_ranges(&w, &body);
+    group_tell(g, &w, frame, op);
+    client_write(g->client);
+}
+
+int runnel_working(runnel_group *g, const struct runnel_lease *lease)
+{
+    const struct share *s = share_find(g, lease->assignment);
     if (!s || !ranges_has(&s->started, lease->offset, lease->epoch))
         return not_held(g, lease);
-    if (g->state != GROUP_LIVE || !request_frame(g->client, &w, &frame, 16 + sizeof(row)))
-        return 0; /* coming back begins anew, too */
-    group_put_range(&to, s, lease->offset, lease->offset + 1, lease->epoch);
-    struct wire_group_ranges body = { .member = g->member, .count = 1, .ranges = { row, sizeof(row) } };
-    wire_put_group_ranges(&w, &body);
-    group_tell(g, &w, frame, WIRE_OP_GROUP_WORKING);
-    client_write(g->client);
+    tell_one(g, s, lease, WIRE_OP_GROUP_WORKING);
     return 0;
+}
+
+int runnel_release(runnel_group *g, const struct runnel_lease *lease)
+{
+    struct share *s = share_find(g, lease->assignment);
+    if (!s || !ranges_take(&s->started, lease->offset, lease->epoch))
+        return not_held(g, lease);
+    g->out--;
+    group_flush(g);
+    tell_one(g, s, lease, WIRE_OP_GROUP_RELEASE);
+    if (g->mode == WIRE_GROUP_ORDERED)
+        group_withdraw(g, s, lease->epoch + 1, lease->offset);
+    share_tidy(g, s);
+    return 0;
+}
+
+int runnel_holds(const runnel_group *g, const struct runnel_lease *lease)
+{
+    const struct share *s = share_find((struct runnel_group *)g, lease->assignment);
+    return s && ranges_has(&s->started, lease->offset, lease->epoch);
 }
 
 /* ---- refusing ---- */
@@ -315,8 +343,10 @@ static int refuse(struct runnel_group *g, const struct runnel_lease *lease,
         return not_held(g, lease);
     g->out--;
     /* Without a connection the broker takes the event back by itself, and delivers it again. */
-    if (g->state != GROUP_LIVE)
+    if (g->state != GROUP_LIVE) {
+        share_tidy(g, s);
         return 0;
+    }
     struct wire_group_nack body = { .member = g->member,
                                     .assignment = lease->assignment,
                                     .epoch = lease->epoch,
@@ -337,6 +367,7 @@ static int refuse(struct runnel_group *g, const struct runnel_lease *lease,
     /* The broker withdraws what is behind it: no need to begin that. */
     if (g->mode == WIRE_GROUP_ORDERED)
         group_withdraw(g, s, lease->epoch + 1, lease->offset);
+    share_tidy(g, s);
     client_write(g->client);
     return 0;
 }

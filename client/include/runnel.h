@@ -313,6 +313,12 @@ RUNNEL_API int runnel_term(runnel_group *group, const struct runnel_lease *lease
                            const struct runnel_failure *failure);
 /* Still being worked on: its ack.wait begins anew. (Events not yet given out are looked after.) */
 RUNNEL_API int runnel_working(runnel_group *group, const struct runnel_lease *lease);
+/* Given back before it was begun: not charged. In an ordered group with all that follows it in its partition.
+ */
+RUNNEL_API int runnel_release(runnel_group *group, const struct runnel_lease *lease);
+/* Is it (still) this member's to settle? 1, or 0. An event that was kept for later may have been withdrawn.
+ */
+RUNNEL_API int runnel_holds(const runnel_group *group, const struct runnel_lease *lease);
 
 /* Waits until everything settled so far is durable at the broker. 0, or a negative code: also when some of it
  * was refused meanwhile. */
@@ -336,6 +342,7 @@ RUNNEL_API const char *runnel_group_member_id(const runnel_group *group);
 RUNNEL_API const char *runnel_group_mode(const runnel_group *group);    /* "ordered" or "shared" */
 RUNNEL_API uint32_t runnel_group_partitions(const runnel_group *group); /* assigned */
 RUNNEL_API uint32_t runnel_group_max_in_flight(const runnel_group *group);
+RUNNEL_API uint32_t runnel_group_ack_wait_ms(const runnel_group *group);
 RUNNEL_API size_t runnel_group_in_flight(const runnel_group *group); /* given out, not settled */
 
 /* An event for one of several topics. */

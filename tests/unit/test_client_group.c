@@ -257,6 +257,28 @@ Test(client_group, working_is_told)
     end_group(&x);
 }
 
+Test(client_group, giving_back)
+{
+    struct fixture x = begin_group(true, 10, 30, "none");
+    struct runnel_record r;
+    struct runnel_lease lease, again;
+    next_event(&x, &r, &lease);
+    cr_assert_eq(runnel_holds(x.g, &lease), 1);
+    cr_assert_eq(runnel_release(x.g, &lease), 0);
+    cr_assert_eq(runnel_holds(x.g, &lease), 0);
+    cr_assert_eq(runnel_release(x.g, &lease), -RUNNEL_E_STALE_GENERATION);
+    for (int i = 0; i < 30; i++) {
+        next_event(&x, &r, &again);
+        cr_assert_eq(again.attempt, 1, "not charged");
+        cr_assert_eq(runnel_ack(x.g, &again), 0);
+    }
+    cr_assert_eq(runnel_group_commit(x.g, 10000), 0);
+    check_all_done(&x);
+    cr_assert_eq(fake_figure(x.f, FAKE_RELEASED), 1);
+    cr_assert_eq(runnel_group_ack_wait_ms(x.g), 30000);
+    end_group(&x);
+}
+
 Test(client_group, stopping)
 {
     struct fixture x = begin_group(true, 50, 100, "none");
