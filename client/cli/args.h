@@ -29,7 +29,14 @@ struct example {
     const char *command, *what;
 };
 
-enum complete { COMPLETE_NONE, COMPLETE_TOPIC, COMPLETE_DIRECTORY, COMPLETE_SHELL, COMPLETE_COMMAND };
+enum complete {
+    COMPLETE_NONE,
+    COMPLETE_TOPIC,
+    COMPLETE_GROUP,
+    COMPLETE_DIRECTORY,
+    COMPLETE_SHELL,
+    COMPLETE_COMMAND
+};
 
 enum { EXAMPLES_MAX = 4 };
 

@@ -144,7 +144,13 @@ int cli_exit_of(int error)
         { "SEGMENT_CORRUPT", EXIT_REFUSED },        { "CLIENT_CODEC", EXIT_REFUSED },
         { "CLIENT_UNREACHABLE", EXIT_UNREACHABLE }, { "NOT_READY", EXIT_UNREACHABLE },
         { "SHUTTING_DOWN", EXIT_UNREACHABLE },      { "TOO_MANY_CONNECTIONS", EXIT_UNREACHABLE },
-        { "CLIENT_TIMEOUT", EXIT_TIMED_OUT },
+        { "CLIENT_TIMEOUT", EXIT_TIMED_OUT },       { "GROUP_NOT_FOUND", EXIT_NOT_FOUND },
+        { "GROUP_NAME_INVALID", EXIT_USAGE },       { "GROUP_CONFIG_INVALID", EXIT_USAGE },
+        { "GROUP_MODE_MISMATCH", EXIT_REFUSED },    { "GROUP_BUSY", EXIT_REFUSED },
+        { "GROUP_PAUSED", EXIT_REFUSED },           { "MEMBER_FENCED", EXIT_REFUSED },
+        { "MEMBER_UNKNOWN", EXIT_REFUSED },         { "STALE_GENERATION", EXIT_REFUSED },
+        { "EVENT_NOT_LEASED", EXIT_REFUSED },       { "NOT_YOUR_EVENT", EXIT_REFUSED },
+        { "POSITION_UNKNOWN", EXIT_REFUSED },
     };
     const char *name = runnel_error_name(error);
 
@@ -208,6 +214,27 @@ const char *cli_topic(const char *topic)
 
     snprintf(where, sizeof(where), "topic %s", topic);
     return where;
+}
+
+const char *cli_group(const char *group)
+{
+    static char where[320];
+
+    snprintf(where, sizeof(where), "group %s", group);
+    return where;
+}
+
+int cli_fail_about(struct cli *cli, const char *what)
+{
+    struct runnel_error error = *runnel_last_error(cli->client);
+    const char *fix;
+    char where[400];
+
+    if (!error.text[0])
+        snprintf(error.text, sizeof(error.text), "%s", runnel_error_text(error.code));
+    fix = cli_fix(error.text, error.code);
+    snprintf(where, sizeof(where), "%s, %s", what, runnel_error_name(error.code));
+    return cli_fail(cli_exit_of(error.code), where, fix, "%s", error.text);
 }
 
 int cli_fail_client(struct cli *cli, const char *topic)
@@ -306,6 +333,37 @@ bool cli_interrupted(void)
     return interrupts > 0;
 }
 
+static volatile sig_atomic_t terminated;
+
+static void on_terminate(int signal)
+{
+    const uint64_t one = 1;
+
+    (void)signal;
+    terminated = 1;
+    if (write(interrupt_fd, &one, sizeof(one)) < 0)
+        _exit(EXIT_FAILED);
+}
+
+void cli_stop_softly(void)
+{
+    struct sigaction action = { .sa_handler = on_terminate, .sa_flags = SA_RESTART };
+
+    cli_interrupt_softly();
+    if (softly)
+        sigaction(SIGTERM, &action, NULL);
+}
+
+bool cli_stopping(void)
+{
+    return interrupts > 0 || terminated;
+}
+
+int cli_stop_fd(void)
+{
+    return interrupt_fd;
+}
+
 bool cli_wait(struct cli *cli, int fd, int timeout_ms, int *client_error)
 {
     struct pollfd fds[3] = {
@@ -369,4 +427,31 @@ int cli_duration(struct cli *cli, int id, int64_t initial_ms, int64_t *out)
     if (!text || parse_duration_ms(text, out))
         return EXIT_DONE;
     return cli_usage("write it with units: 250ms, 15s, 1h30m, 7d", "'%s' is not a duration", text);
+}
+
+int cli_configs(struct cli *cli, const char *const *pairs, size_t pair_count, struct runnel_config *configs,
+                size_t *count)
+{
+    const char *text;
+    size_t i = 0, pair = 0;
+
+    *count = 0;
+    while ((text = pair < pair_count ? pairs[pair++] : args_each(&cli->args, OPT_CONFIG, &i))) {
+        const char *equals = strchr(text, '=');
+        char *name;
+        if (!equals || equals == text)
+            return cli_usage("write it as retention.ms=7d", "'%s' is no setting", text);
+        if (*count == CLI_CONFIGS_MAX)
+            return cli_usage("set some of them later", "more than %d settings", CLI_CONFIGS_MAX);
+        name = cli_keep(text);
+        name[equals - text] = '\0';
+        configs[(*count)++] = (struct runnel_config){ name, equals + 1 };
+    }
+    i = 0;
+    while ((text = args_each(&cli->args, OPT_UNSET, &i))) {
+        if (*count == CLI_CONFIGS_MAX)
+            return cli_usage("set some of them later", "more than %d settings", CLI_CONFIGS_MAX);
+        configs[(*count)++] = (struct runnel_config){ text, NULL };
+    }
+    return EXIT_DONE;
 }

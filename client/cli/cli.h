@@ -78,6 +78,21 @@ enum option_id {
     OPT_BROKER,
     OPT_MAN,
     OPT_MARKDOWN,
+    OPT_GROUP,
+    OPT_SHARED,
+    OPT_INSTANCE,
+    OPT_EXEC,
+    OPT_PARALLEL,
+    OPT_EXEC_TIMEOUT,
+    OPT_TOPIC,
+    OPT_SHIFT,
+    OPT_CREATE,
+    OPT_WHERE_TYPE,
+    OPT_SINCE,
+    OPT_JSON_PATH,
+    OPT_LIMIT,
+    OPT_REASON,
+    OPT_BY,
 };
 
 struct cli {
@@ -112,10 +127,13 @@ void cli_name_command(const char *words);
 /* The client's last error; `topic` NULL: none is concerned. An unknown topic is compared with those that
  * exist. */
 int cli_fail_client(struct cli *cli, const char *topic);
+/* The same where something else is concerned: "group billing". */
+int cli_fail_about(struct cli *cli, const char *what);
 /* What to do about an error of the broker. Its sentences often end in that: then it is cut off `text`. */
 const char *cli_fix(char *text, int error);
-/* "topic NAME", for `where`; lent until the next call. */
+/* "topic NAME", "group NAME", for `where`; lent until the next call. */
 const char *cli_topic(const char *topic);
+const char *cli_group(const char *group);
 /* The exit code that stands for an error of library or broker (positive or negative). */
 int cli_exit_of(int error);
 /* "note: ...", unless quiet. */
@@ -136,6 +154,12 @@ void cli_interrupt_softly(void);
 /* Back to: ^C ends the command at once, exit code 130. */
 void cli_interrupt_hard(void);
 bool cli_interrupted(void);
+/* As cli_interrupt_softly(), and SIGTERM too: a command that has something to finish. */
+void cli_stop_softly(void);
+/* ^C or SIGTERM came. */
+bool cli_stopping(void);
+/* Readable from then on; -1 before cli_interrupt_softly(). */
+int cli_stop_fd(void);
 /* Waits until the client wants runnel_process(), `fd` (-1: none) can be read, ^C comes, or `timeout_ms` (-1:
  * never) is over. True when `fd` can be read. The client is given its turn. */
 bool cli_wait(struct cli *cli, int fd, int timeout_ms, int *client_error);
@@ -151,8 +175,21 @@ int cli_duration(struct cli *cli, int id, int64_t initial_ms, int64_t *out);
 extern const struct command pub_command, read_command, sub_command, replay_command;
 extern const struct command topic_create_command, topic_list_command, topic_describe_command,
     topic_offsets_command, topic_set_command, topic_add_partitions_command, topic_delete_command;
+extern const struct command group_list_command, group_describe_command, group_lag_command, group_seek_command,
+    group_set_command, group_breaker_command, group_delete_command, group_forget_command;
+extern const struct command dlq_list_command, dlq_stats_command, dlq_show_command, dlq_redrive_command,
+    dlq_discard_command;
 extern const struct command health_command, stat_command, version_command, verify_command, errors_command,
     completion_command, help_command;
+
+/* Settings from "k=v" words (`pairs`, else --config) and --unset: at most CLI_CONFIGS_MAX. 0, or an exit
+ * code. */
+enum { CLI_CONFIGS_MAX = 64 };
+int cli_configs(struct cli *cli, const char *const *pairs, size_t pair_count, struct runnel_config *configs,
+                size_t *count);
+
+/* sub_group.c: `sub` with --group. */
+int sub_group_run(struct cli *cli);
 
 /* help.c: the text of --help. */
 void help_command_text(struct out *out, const struct command *command);

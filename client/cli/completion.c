@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/completion.c: `runnel completion bash|zsh|fish`: scripts out of the commands' tables. Topic names are
- * asked from the broker while one types, for at most 150 ms.
+ * cli/completion.c: `runnel completion bash|zsh|fish`: scripts out of the commands' tables. Topic and group
+ * names are asked from the broker while one types, for at most 150 ms.
  */
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "client/cli/cli.h"
 
 #define TOPICS_COMMAND "runnel topic list --no-header --timeout 150ms 2>/dev/null | cut -f1"
+#define GROUPS_COMMAND "runnel group list --no-header --timeout 150ms 2>/dev/null | cut -f1"
 
 static void words_of(struct out *out, const struct option *options)
 {
@@ -43,6 +44,8 @@ static const char *bash_operands(enum complete complete)
     switch (complete) {
     case COMPLETE_TOPIC:
         return "$(" TOPICS_COMMAND ")";
+    case COMPLETE_GROUP:
+        return "$(" GROUPS_COMMAND ")";
     case COMPLETE_SHELL:
         return "bash zsh fish";
     case COMPLETE_COMMAND:
@@ -166,6 +169,8 @@ static void fish_script(struct out *out)
         fish_options(out, command->options, when);
         if (command->complete == COMPLETE_TOPIC)
             out_format(out, "complete -c runnel %s -a '(" TOPICS_COMMAND ")'\n", when);
+        else if (command->complete == COMPLETE_GROUP)
+            out_format(out, "complete -c runnel %s -a '(" GROUPS_COMMAND ")'\n", when);
         else if (command->complete == COMPLETE_DIRECTORY)
             out_format(out, "complete -c runnel %s -F\n", when);
         else if (command->complete == COMPLETE_SHELL)

@@ -330,6 +330,12 @@ static int sub_run(struct cli *cli)
     struct reading r = { 0 };
     int rc;
 
+    if (args_value(&cli->args, OPT_GROUP))
+        return sub_group_run(cli);
+    for (int id = OPT_SHARED; id <= OPT_EXEC_TIMEOUT; id++) {
+        if (args_value(&cli->args, id))
+            return cli_usage("add --group NAME", "this is about a group, and none is named");
+    }
     if (f.count > TOPICS_MAX)
         return cli_usage("start another `runnel sub`", "more than %d topics", TOPICS_MAX);
     memcpy(f.topics, cli->args.operands, f.count * sizeof(f.topics[0]));
@@ -387,6 +393,17 @@ const struct command read_command = {
 static const struct option sub_options[] = {
     { OPT_PARTITION, 'p', "partition", "N[,N]...", NULL, false, "only these partitions" },
     { OPT_FROM, 0, "from", "POSITION", NULL, false, "where to begin (end: only what comes from now on)" },
+    { OPT_GROUP, 'g', "group", "NAME", NULL, false,
+      "as a member of this group, which is made if it is missing" },
+    { OPT_SHARED, 0, "shared", NULL, NULL, false,
+      "a group whose members share partitions, and whose events need no order" },
+    { OPT_INSTANCE, 0, "instance", "NAME", NULL, false,
+      "a name that stays when this member restarts: no rebalance then" },
+    { OPT_EXEC, 0, "exec", "CMD", NULL, false,
+      "with --group: run CMD (by sh -c) for each event; exit code 0 acknowledges it" },
+    { OPT_PARALLEL, 0, "parallel", "N", NULL, false, "with --exec: run up to N at a time (1)" },
+    { OPT_EXEC_TIMEOUT, 0, "exec-timeout", "DURATION", NULL, false,
+      "with --exec: kill what runs longer; the event failed" },
     { OPT_COUNT, 'n', "count", "N", NULL, false, "end after so many events" },
     { OPT_EXIT_AT_END, 'e', "exit-at-end", NULL, NULL, false,
       "end where the topics ended when the command began" },
@@ -403,13 +420,31 @@ const struct command sub_command = {
     .operands_max = -1,
     .complete = COMPLETE_TOPIC,
     .summary = "follow topics live",
-    .text = "Shows events as they are published, until ^C (exit code 130), -n or -e. When the broker goes "
-            "away, the "
-            "command waits for it to come back and goes on behind the last event shown. Output as of `runnel "
-            "read`.",
+    .text =
+        "Shows events as they are published, until ^C (exit code 130), -n or -e. When the broker goes "
+        "away, the "
+        "command waits for it to come back and goes on behind the last event shown. Output as of `runnel "
+        "read`.\n\n"
+        "With --group the topics (or patterns: 'orders.*') are shared with the group's other members, events "
+        "are "
+        "acknowledged when they are written, and the group goes on where it was; --from start or end says "
+        "where it "
+        "begins at first. On SIGTERM or ^C what is begun is finished (30 s at most), acknowledged, and the "
+        "member "
+        "leaves; exit code 0 or 130.\n\n"
+        "With --exec the payload is the command's standard input, and RUNNEL_TOPIC, RUNNEL_PARTITION, "
+        "RUNNEL_OFFSET, RUNNEL_TIMESTAMP, RUNNEL_KEY, RUNNEL_ATTEMPT, RUNNEL_GROUP and RUNNEL_HEADER_name "
+        "are in "
+        "its environment. Exit code 0 acknowledges the event; anything else refuses it, with `exit N` or the "
+        "signal as the type of the error and the last line of stderr as its message: it is tried again after "
+        "a "
+        "pause, and becomes a dead letter after the group's retry.max. Events of one partition run one after "
+        "another, unless the group is shared.",
     .options = sub_options,
     .examples = { { "runnel sub orders", "what comes from now on" },
                   { "runnel sub orders payments -o jsonl", "two topics, an object per line" },
-                  { "runnel sub orders --from start -n 100 --raw", "a hundred payloads from the start" } },
+                  { "runnel sub orders -g billing --from start", "as a member of a group" },
+                  { "runnel sub orders -g mail --shared --exec ./send-mail --parallel 8",
+                    "a command for each event" } },
     .run = sub_run,
 };

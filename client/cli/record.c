@@ -260,11 +260,10 @@ static void record_json_head(struct record_writer *w, const struct runnel_record
     out_used(out, (size_t)(at - out->buffer) - out->used);
 }
 
-static void record_json(struct record_writer *w, const struct runnel_record *record)
+void record_object(struct record_writer *w, const struct runnel_record *record)
 {
     struct out *out = w->out;
 
-    out_item(out);
     record_json_head(w, record);
     record_key(out, record);
     out_literal(out, ",\"headers\":");
@@ -272,7 +271,13 @@ static void record_json(struct record_writer *w, const struct runnel_record *rec
     out_literal(out, ",\"payload\":");
     record_payload(out, record);
     out_literal(out, "}");
-    out_item_end(out);
+}
+
+static void record_json(struct record_writer *w, const struct runnel_record *record)
+{
+    out_item(w->out);
+    record_object(w, record);
+    out_item_end(w->out);
 }
 
 /* ---- lines for people and for cut(1) ---- */

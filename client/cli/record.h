@@ -45,6 +45,8 @@ struct record_writer {
 /* Takes --raw and --delimiter from the command line. 0, or an exit code with the error printed. */
 int record_begin(struct cli *cli, struct record_writer *w, bool many_topics);
 void record_write(struct record_writer *w, const struct runnel_record *record);
+/* Only the JSON object, where another one holds it. */
+void record_object(struct record_writer *w, const struct runnel_record *record);
 /* With `failed`, nothing is written when there was no event. */
 void record_end(struct record_writer *w, bool failed);
 

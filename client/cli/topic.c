@@ -9,38 +9,7 @@
 
 #include "client/cli/cli.h"
 
-enum {
-    CONFIGS_MAX = 64,         /* of one request: the protocol's limit */
-    PARTITIONS_MAX = 1 << 20, /* the broker knows better; this only keeps the number in its type */
-};
-
-/* --config k=v and --unset k; 0, or an exit code. */
-static int topic_configs(struct cli *cli, const char *const *pairs, size_t pair_count,
-                         struct runnel_config *configs, size_t *count)
-{
-    const char *text;
-    size_t i = 0, pair = 0;
-
-    *count = 0;
-    while ((text = pair < pair_count ? pairs[pair++] : args_each(&cli->args, OPT_CONFIG, &i))) {
-        const char *equals = strchr(text, '=');
-        char *name;
-        if (!equals || equals == text)
-            return cli_usage("write it as retention.ms=7d", "'%s' is no setting", text);
-        if (*count == CONFIGS_MAX)
-            return cli_usage("set some of them later", "more than %d settings", CONFIGS_MAX);
-        name = cli_keep(text);
-        name[equals - text] = '\0';
-        configs[(*count)++] = (struct runnel_config){ name, equals + 1 };
-    }
-    i = 0;
-    while ((text = args_each(&cli->args, OPT_UNSET, &i))) {
-        if (*count == CONFIGS_MAX)
-            return cli_usage("set some of them later", "more than %d settings", CONFIGS_MAX);
-        configs[(*count)++] = (struct runnel_config){ text, NULL };
-    }
-    return EXIT_DONE;
-}
+enum { PARTITIONS_MAX = 1 << 20 /* the broker knows better; this only keeps the number in its type */ };
 
 /* One exit code for several topics: some done is PARTLY, else the last failure's own. */
 static int topic_sum(size_t done, int failure)
@@ -69,11 +38,11 @@ static int64_t topic_partitions(struct cli *cli, const char *name)
 
 static int topic_create(struct cli *cli)
 {
-    struct runnel_config configs[CONFIGS_MAX];
+    struct runnel_config configs[CLI_CONFIGS_MAX];
     size_t count, done = 0;
     int64_t partitions;
     int failure = EXIT_DONE;
-    int rc = topic_configs(cli, NULL, 0, configs, &count);
+    int rc = cli_configs(cli, NULL, 0, configs, &count);
 
     if (!rc)
         rc = cli_number(cli, OPT_PARTITIONS, 1, PARTITIONS_MAX, 0, &partitions);
@@ -203,10 +172,10 @@ static const char *config_value(const struct runnel_topic *topic, const char *na
 static int topic_set(struct cli *cli)
 {
     const char *name = cli->args.operands[0];
-    struct runnel_config configs[CONFIGS_MAX];
+    struct runnel_config configs[CLI_CONFIGS_MAX];
     struct runnel_topic *before = NULL, *after = NULL;
     size_t count;
-    int rc = topic_configs(cli, cli->args.operands + 1, cli->args.operand_count - 1, configs, &count);
+    int rc = cli_configs(cli, cli->args.operands + 1, cli->args.operand_count - 1, configs, &count);
 
     if (!rc && !count)
         rc = cli_usage("write retention.ms=7d, or --unset retention.ms", "nothing to set");
