@@ -124,6 +124,10 @@ void disk_release(struct disk *disk, struct node *node)
     if (--node->references > 0)
         return;
     disk->used -= node->now.size;
+    /* What is open in it outlives it. */
+    for (size_t i = 0; i < node->names.count; i++)
+        if (node->names.at[i].node->parent == node)
+            node->names.at[i].node->parent = NULL;
     names_clear(disk, &node->names);
     names_clear(disk, &node->durable_names);
     free(node->now.bytes);
