@@ -16,7 +16,7 @@ enum { QUICK_PART = 4 };
 
 static const struct scenario *const scenarios[] = {
     &scenario_one,     &scenario_paced,  &scenario_publish, &scenario_consume, &scenario_spread,
-    &scenario_history, &scenario_memory, &scenario_start,   &scenario_idle,
+    &scenario_history, &scenario_groups, &scenario_memory,  &scenario_start,   &scenario_idle,
 };
 enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
 

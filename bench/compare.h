@@ -74,7 +74,7 @@ struct compare {
 
 /* The scenarios' tables. */
 extern const struct scenario scenario_one, scenario_paced, scenario_spread, scenario_history;
-extern const struct scenario scenario_publish, scenario_consume;
+extern const struct scenario scenario_publish, scenario_consume, scenario_groups;
 extern const struct scenario scenario_memory, scenario_start, scenario_idle;
 
 int command_compare(const struct options *o);

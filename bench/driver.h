@@ -31,7 +31,8 @@ struct target {
     uint32_t topics, partitions;
     uint32_t size; /* bytes of a payload */
     enum acks acks;
-    bool group; /* consumers belong to a group and acknowledge every event */
+    bool group;  /* consumers belong to a group and acknowledge every event */
+    bool shared; /* the group's members compete for events, where the broker knows the difference */
 };
 
 static inline uint32_t target_lanes(const struct target *t)

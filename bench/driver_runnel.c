@@ -13,48 +13,19 @@
 #include <time.h>
 
 #include "clock.h"
-#include "driver.h"
-#include "proto/batch.h"
+#include "driver_runnel_own.h"
 #include "proto/crc32c.h"
-#include "proto/errors.h"
-#include "proto/wire.h"
-#include "stream.h"
+#include "proto/wire_group.h"
 
 enum {
     REPLY_TIMEOUT_MS = 30000,
     CREDIT_BYTES = 8 << 20, /* of one lane alone; shared out when there are many */
     CREDIT_BYTES_MIN = 64 << 10,
-    FRAME_SMALL = 1024,
     CRC_AT = 17,
     CRC_FROM = 21,
     BASE_TIME_AT = 27,
     MAX_TIME_AT = 35,
     PRODUCE_PREFIX = WIRE_HEADER + 4 + 12, /* header, acks and count, handle, partition and size */
-};
-
-struct sub {
-    uint64_t next; /* records below are skipped */
-    uint32_t owed; /* credit to give back */
-};
-
-struct runnel_link {
-    struct link link;
-    struct stream stream;
-    enum role role;
-    uint32_t *handles; /* by topic */
-    uint32_t credit;
-    struct sub *subs; /* by lane */
-    /* the last reply that is not to PRODUCE */
-    uint32_t replies;
-    bool refused;
-    uint16_t refused_code;
-    /* producing */
-    uint8_t *frame; /* the prepared request */
-    uint32_t frame_bytes, batch_bytes, prepared_count;
-    uint32_t *payload_at; /* in the frame, by record */
-    uint64_t next_id;
-    uint64_t unanswered_bytes, unanswered_max;
-    int64_t wall_offset_ns; /* wall clock minus ours */
 };
 
 static struct runnel_link *link_of(struct link *l)
@@ -72,7 +43,8 @@ static void refuse(struct runnel_link *r, const struct wire_header *h, struct re
         return;
     }
     r->refused_code = e.code;
-    if (h->op != WIRE_OP_TOPIC_DELETE || e.code != ERR_TOPIC_NOT_FOUND)
+    if ((h->op != WIRE_OP_TOPIC_DELETE || e.code != ERR_TOPIC_NOT_FOUND) &&
+        (h->op != WIRE_OP_GROUP_DELETE || e.code != ERR_GROUP_NOT_FOUND))
         link_fail(&r->link, "runnel: %s: %s: %.*s", wire_op_name(h->op), error_name(e.code),
                   (int)(e.text.len < 180 ? e.text.len : 180), (const char *)e.text.at);
 }
@@ -148,6 +120,7 @@ static void take_reply(struct runnel_link *r, const struct wire_header *h, struc
     struct wire_hello_reply hello;
     struct wire_open_topic_reply opened;
     struct wire_subscribe_reply subscribed;
+    struct wire_group_join_reply joined;
     r->replies++;
     if (h->flags & WIRE_ERROR) {
         r->refused = true;
@@ -156,6 +129,8 @@ static void take_reply(struct runnel_link *r, const struct wire_header *h, struc
     } else if (h->op == WIRE_OP_OPEN_TOPIC && wire_get_open_topic_reply(body, &opened)) {
         if (h->request_id < r->link.target->topics)
             r->handles[h->request_id] = opened.handle;
+    } else if (h->op == WIRE_OP_GROUP_JOIN && wire_get_group_join_reply(body, &joined)) {
+        r->member = joined.member;
     } else if (h->op == WIRE_OP_SUBSCRIBE && wire_get_subscribe_reply(body, &subscribed)) {
         if (h->request_id < target_lanes(r->link.target))
             r->subs[h->request_id].next = subscribed.offset;
@@ -165,13 +140,17 @@ static void take_reply(struct runnel_link *r, const struct wire_header *h, struc
 static bool take_frame(struct runnel_link *r, const struct wire_header *h, const uint8_t *body)
 {
     struct reader in = reader_of(body, h->size - WIRE_HEADER);
-    if (h->flags & WIRE_ERROR || h->op == WIRE_OP_SUB_END)
+    if (h->flags & WIRE_ERROR || h->op == WIRE_OP_SUB_END || h->op == WIRE_OP_GROUP_END)
         refuse(r, h, in);
     if (h->op == WIRE_OP_PRODUCE)
         take_produced(r, h);
     else if (h->op == WIRE_OP_DELIVER)
         return take_deliver(r, h, in);
-    else if (h->op == WIRE_OP_SUB_END)
+    else if (h->op == WIRE_OP_GROUP_DELIVER)
+        return runnel_group_deliver(r, in);
+    else if (h->op == WIRE_OP_GROUP_ASSIGN)
+        return true; /* one member has everything */
+    else if (h->op == WIRE_OP_SUB_END || h->op == WIRE_OP_GROUP_END)
         return false;
     else
         take_reply(r, h, in);
@@ -336,6 +315,7 @@ static void runnel_close(struct link *link)
     free(r->subs);
     free(r->frame);
     free(r->payload_at);
+    runnel_group_free(r);
     free(r);
 }
 
@@ -350,8 +330,7 @@ static bool wait_replies(struct runnel_link *r, uint32_t replies)
     return !r->refused;
 }
 
-/* Queues a small request; `put` writes its body. */
-static bool ask(struct runnel_link *r, uint16_t op, uint32_t id,
+bool runnel_ask(struct runnel_link *r, uint16_t op, uint32_t id,
                 void (*put)(struct writer *w, struct runnel_link *r, uint32_t id))
 {
     uint8_t *at;
@@ -421,14 +400,13 @@ static void put_delete(struct writer *w, struct runnel_link *r, uint32_t id)
     wire_put_topic_name(w, &(struct wire_topic_name){ bytes_of(name) });
 }
 
-/* Sends `op` for 0..count-1, and waits for all the replies. */
-static bool ask_all(struct runnel_link *r, uint16_t op, uint32_t count,
+bool runnel_ask_all(struct runnel_link *r, uint16_t op, uint32_t count,
                     void (*put)(struct writer *w, struct runnel_link *r, uint32_t id))
 {
     enum { AT_ONCE = 64 }; /* unanswered: brokers limit them */
     uint32_t before = r->replies;
     for (uint32_t i = 0; i < count; i++)
-        if (!ask(r, op, i, put) || (i >= AT_ONCE && !wait_replies(r, before + i - AT_ONCE)))
+        if (!runnel_ask(r, op, i, put) || (i >= AT_ONCE && !wait_replies(r, before + i - AT_ONCE)))
             return false;
     return wait_replies(r, before + count);
 }
@@ -437,14 +415,16 @@ static bool set_up(struct runnel_link *r, enum from from)
 {
     const struct target *t = r->link.target;
     bool consumer = r->role == ROLE_CONSUMER || r->role == ROLE_COUNTER;
-    if (!ask_all(r, WIRE_OP_HELLO, 1, put_hello))
+    if (!runnel_ask_all(r, WIRE_OP_HELLO, 1, put_hello))
         return false;
     if (r->role == ROLE_IDLE)
         return true;
-    if (!ask_all(r, WIRE_OP_OPEN_TOPIC, t->topics, put_open))
+    if (!runnel_ask_all(r, WIRE_OP_OPEN_TOPIC, t->topics, put_open))
         return false;
-    return !consumer || ask_all(r, WIRE_OP_SUBSCRIBE, target_lanes(t),
-                                from == FROM_START ? put_subscribe_start : put_subscribe_end);
+    if (consumer && t->group)
+        return runnel_group_set_up(r, from);
+    return !consumer || runnel_ask_all(r, WIRE_OP_SUBSCRIBE, target_lanes(t),
+                                       from == FROM_START ? put_subscribe_start : put_subscribe_end);
 }
 
 static struct runnel_link *greet(const struct target *t, enum role role, const struct sink *sink, void *owner,
@@ -493,9 +473,9 @@ static bool runnel_topics(const struct target *t, bool remove, char *why)
     struct runnel_link *r = greet(t, ROLE_PRODUCER, NULL, NULL, why);
     if (!r)
         return false;
-    bool ok = ask_all(r, WIRE_OP_HELLO, 1, put_hello) &&
-              ask_all(r, remove ? WIRE_OP_TOPIC_DELETE : WIRE_OP_TOPIC_CREATE, t->topics,
-                      remove ? put_delete : put_create);
+    bool ok = runnel_ask_all(r, WIRE_OP_HELLO, 1, put_hello) &&
+              runnel_ask_all(r, remove ? WIRE_OP_TOPIC_DELETE : WIRE_OP_TOPIC_CREATE, t->topics,
+                             remove ? put_delete : put_create);
     if (!ok)
         snprintf(why, 256, "%s", r->link.why);
     runnel_close(&r->link);
@@ -506,6 +486,7 @@ const struct driver driver_runnel = {
     .name = "runnel",
     .url = "tcp://127.0.0.1:7411",
     .batch_max = 65536,
+    .groups = true,
     .durable = true,
     .topics = runnel_topics,
     .open = runnel_open,

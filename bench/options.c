@@ -37,7 +37,8 @@ static const char usage[] =
     "  --warmup S         before measuring (1)\n"
     "  --events N         publish N events instead of for a time; consume: store and read so many\n"
     "  --mode MODE        consume: history (default), memory, live\n"
-    "  --group            consumers belong to a group and acknowledge every event (redis, nats)\n"
+    "  --group            consumers belong to a group and acknowledge every event\n"
+    "  --shared           a group whose members compete for events (runnel)\n"
     "  --passes N         consume: read all so many times (memory: 20, history: 1)\n"
     "  --spin             the generator never sleeps\n"
     "  --pid PID          the broker's process, when it cannot be found from the connection\n"
@@ -101,6 +102,7 @@ enum {
     OPT_PASSES,
     OPT_SPIN,
     OPT_GROUP,
+    OPT_SHARED,
     OPT_PID,
     OPT_DIR,
     OPT_RUNNELD,
@@ -131,6 +133,7 @@ static const struct option table[] = {
     { "passes", required_argument, NULL, OPT_PASSES },
     { "spin", no_argument, NULL, OPT_SPIN },
     { "group", no_argument, NULL, OPT_GROUP },
+    { "shared", no_argument, NULL, OPT_SHARED },
     { "pid", required_argument, NULL, OPT_PID },
     { "dir", required_argument, NULL, OPT_DIR },
     { "runneld", required_argument, NULL, OPT_RUNNELD },
@@ -221,6 +224,9 @@ static void take(struct options *o, int option, const char *v)
     case OPT_GROUP:
         o->group = true;
         break;
+    case OPT_SHARED:
+        o->shared = true;
+        break;
     case OPT_PID:
         o->pid = (pid_t)number("--pid", v, 1, 1 << 30);
         break;
@@ -283,7 +289,7 @@ void options_parse(struct options *o, int argc, char **argv)
     o->command = argv[optind];
     if (o->batch > o->driver->batch_max)
         wrong("--batch", NULL, "this broker's protocol has no batches: use --in-flight");
-    if (o->group && !o->driver->groups)
+    if ((o->group || o->shared) && !o->driver->groups)
         wrong("--group", NULL, "this driver knows no groups: leave it out");
     if (o->batch > o->in_flight)
         o->in_flight = o->batch;

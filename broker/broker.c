@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/mem.h"
+#include "group/group.h"
 #include "instance.h"
 #include "io/file.h"
 #include "io/io.h"
@@ -25,6 +26,7 @@
 #include "net/listener.h"
 #include "net/net.h"
 #include "partition/store.h"
+#include "proto/wire_group.h"
 
 enum {
     /* Descriptors that are not connections: segments being written (at most 1,024 are kept open), reads of
@@ -54,6 +56,7 @@ struct broker {
     struct store *store;
     struct net *net;
     struct api *api;
+    struct groups *groups;
     struct listener *listeners[CONFIG_LISTEN_MAX];
     uint32_t listener_count;
     struct store_report report;
@@ -113,8 +116,21 @@ static struct api_options broker_api_options(const struct config *c)
                                  .connection_topics_max = (uint32_t)c->connection_topics_max,
                                  .connection_subscriptions_max = (uint32_t)c->connection_subscriptions_max,
                                  .connection_fetches_max = (uint32_t)c->connection_fetches_max,
+                                 .connection_members_max = (uint32_t)c->connection_members_max,
                                  .history_bytes_max = (uint64_t)c->history_bytes,
                                  .auto_create = c->topics_auto_create != 0 };
+}
+
+static struct groups_options broker_groups_options(const struct config *c)
+{
+    struct groups_options options = { .groups_max = (uint32_t)c->groups_max,
+                                      .members_max = (uint32_t)c->group_members_max,
+                                      .topics_max = WIRE_GROUP_TOPICS_MAX,
+                                      .partitions_max = (uint32_t)c->groups_partitions_max,
+                                      .items_max = (uint32_t)c->groups_items_max,
+                                      .batch_bytes_max = (uint32_t)c->batch_bytes_max };
+    group_settings_init(&options.defaults);
+    return options;
 }
 
 static void broker_store_failed(void *ctx, const char *text)
@@ -142,6 +158,10 @@ static void broker_stats(void *ctx, stat_visit visit, void *visit_ctx)
     const struct io_stats *s = io_stats(b->io);
 #define X(name, kind, help) visit(visit_ctx, "io", #name, kind, s->name);
     IO_STATS(X)
+#undef X
+    const struct groups_stats *g = groups_stats(b->groups);
+#define X(name, kind, help) visit(visit_ctx, "groups", #name, kind, g->name);
+    GROUPS_STATS(X)
 #undef X
     visit(visit_ctx, "work", "pending", STAT_GAUGE, work_pending(b->work));
 }
@@ -240,7 +260,13 @@ static int broker_open(struct broker *b, char *why)
     /* The api before the store: recovery may already report what is durable. */
     const struct api_options api_options = broker_api_options(c);
     b->api = api_create(&api_options, b->timers, &b->clock);
-    const struct store_options store_options = broker_store_options(c);
+    /* And the groups: what they remember is recovered with the store. */
+    const struct groups_options groups_options = broker_groups_options(c);
+    const struct groups_events groups_events = api_groups_events(b->api);
+    b->groups = groups_create(&groups_options, b->timers, &b->clock, &groups_events);
+    struct store_options store_options = broker_store_options(c);
+    store_options.states = groups_store_state(b->groups);
+    store_options.state_count = 1;
     const struct store_events events = { b, broker_store_durable, broker_store_room, broker_store_failed };
     rc =
         store_open(&b->store, &store_options, b->io, b->work, b->timers, &b->clock, &events, &b->report, why);
@@ -250,7 +276,8 @@ static int broker_open(struct broker *b, char *why)
     const struct net_events net_events = api_net_events(b->api);
     b->net = net_create(&net_options, &net_events, b->io, b->timers, &b->clock);
     const struct api_extra extra = { b, broker_stats };
-    api_attach(b->api, b->store, b->net, &extra, b->report.broker_id);
+    groups_attach(b->groups, b->store);
+    api_attach(b->api, b->store, b->net, b->groups, &extra, b->report.broker_id);
     /* Listening last: nobody is let in before everything is recovered. */
     return broker_listen(b, why);
 }
@@ -386,7 +413,9 @@ static void broker_reload(struct broker *b)
     const struct store_options store_options = broker_store_options(now);
     const struct net_options net_options = broker_net_options(now);
     const struct api_options api_options = broker_api_options(now);
+    const struct groups_options groups_options = broker_groups_options(now);
     store_reload(b->store, &store_options);
+    groups_reload(b->groups, &groups_options);
     net_reload(b->net, &net_options);
     api_reload(b->api, &api_options);
     diag(DIAG_INFO, "broker", "configuration reloaded");
@@ -433,7 +462,7 @@ static void broker_signals(struct broker *b)
 static void broker_turn(struct broker *b)
 {
     const uint64_t now = b->clock.mono_ns;
-    const bool busy = net_busy(b->net) || api_busy(b->api);
+    const bool busy = net_busy(b->net) || api_busy(b->api) || groups_busy(b->groups);
     const uint64_t wait_ns = busy ? 0 : timers_wait(b->timers, now);
     const bool idle = !store_busy(b->store) && now - b->event_ns > BROKER_IDLE_NS;
     /* Events first: what came in this turn can be written in this turn, and what is durable can be answered.
@@ -446,6 +475,9 @@ static void broker_turn(struct broker *b)
     /* Requests that waited go on before the store's end of turn, so that they are in this turn's commit. */
     net_turn_begin(b->net);
     api_turn_begin(b->api);
+    /* Requests and timers have had their say: who has what now, and what of it is to be remembered. */
+    groups_turn_begin(b->groups);
+    groups_turn_end(b->groups);
     /* One journal write for all that the turn appended; then readers of what became durable are woken. */
     store_turn_end(b->store);
     /* After the store, because it wakes readers; before net, because it gives it what to send. */
@@ -482,6 +514,7 @@ void broker_destroy(struct broker *b)
             listener_destroy(b->listeners[i]);
         net_destroy(b->net);
         api_destroy(b->api);
+        groups_destroy(b->groups);
         store_destroy(b->store);
         work_destroy(b->work);
         timers_destroy(b->timers);

@@ -53,6 +53,8 @@ enum config_spin { CONFIG_SPIN_ADAPTIVE, CONFIG_SPIN_ALWAYS, CONFIG_SPIN_OFF };
       NULL, "subscriptions of one connection (one per partition)")                                           \
     X(connection_fetches_max, "connection.fetches.max", CONFIG_COUNT, 1, 100000, 1024, true, NULL,           \
       "unanswered FETCH and OFFSETS requests of one connection, long polls included")                        \
+    X(connection_members_max, "connection.members.max", CONFIG_COUNT, 1, 100000, 1024, true, NULL,           \
+      "members of consumer groups on one connection")                                                        \
     X(frame_bytes_max, "frame.bytes.max", CONFIG_BYTES, 64 * KIB, 64 * MIB, 2 * MIB, false, NULL,            \
       "largest frame, and so largest atomic request; at least batch.bytes.max and 64 KiB more")              \
     X(batch_bytes_max, "batch.bytes.max", CONFIG_BYTES, 4 * KIB, 8 * MIB, 1 * MIB, false, NULL,              \
@@ -78,6 +80,13 @@ enum config_spin { CONFIG_SPIN_ADAPTIVE, CONFIG_SPIN_ALWAYS, CONFIG_SPIN_OFF };
       "partitions of one topic")                                                                             \
     X(topic_partitions_default, "topic.partitions.default", CONFIG_COUNT, 1, 1024, 3, true, NULL,            \
       "partitions of a topic that is created without saying how many")                                       \
+    X(groups_max, "groups.max", CONFIG_COUNT, 1, 1000000, 10000, true, NULL, "consumer groups")              \
+    X(group_members_max, "group.members.max", CONFIG_COUNT, 1, 100000, 1000, true, NULL,                     \
+      "members of one group")                                                                                \
+    X(groups_partitions_max, "groups.partitions.max", CONFIG_COUNT, 1, 10000000, 200000, true, NULL,         \
+      "partitions of all groups together: each holds a position")                                            \
+    X(groups_items_max, "groups.items.max", CONFIG_COUNT, 16, 100000000, 2000000, true, NULL,                \
+      "events of all groups that failed and wait; at the limit nothing new is delivered where they are")     \
     X(tails_bytes, "tails.bytes", CONFIG_BYTES, 4 * MIB, 64 * GIB, 64 * MIB, true, NULL,                     \
       "memory for the newest events of all partitions: live readers are served from it")                     \
     X(history_bytes, "history.bytes", CONFIG_BYTES, 2 * MIB, 64 * GIB, 16 * MIB, true, NULL,                 \

@@ -45,7 +45,7 @@ struct wire_group_join {
     struct bytes instance_id; /* empty: none */
     struct bytes host;        /* for people: "worker-3 1234" */
     uint32_t max_in_flight;   /* events out with this member; 0: the group's max_in_flight */
-    uint32_t credit_bytes;    /* of batches out with this member; 0: 4 MiB */
+    uint32_t credit_bytes;    /* of the batches in one delivery; 0: 4 MiB */
     uint8_t reset;            /* enum wire_group_reset */
     uint16_t topic_count;
     struct bytes topics[WIRE_GROUP_TOPICS_MAX]; /* names or patterns */

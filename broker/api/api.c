@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api_own.h"
+#include "api/group_own.h"
 #include "base/check.h"
 #include "base/diag.h"
 #include "base/mem.h"
@@ -22,15 +23,20 @@ struct api *api_create(const struct api_options *options, struct timers *timers,
     list_init(&api->ready);
     list_init(&api->starved);
     list_init(&api->holding);
+    list_init(&api->door.changed);
+    list_init(&api->door.ready);
+    list_init(&api->door.blocked);
+    list_init(&api->door.letters);
     return api;
 }
 
-void api_attach(struct api *api, struct store *store, struct net *net, const struct api_extra *extra,
-                const uint8_t broker_id[16])
+void api_attach(struct api *api, struct store *store, struct net *net, struct groups *groups,
+                const struct api_extra *extra, const uint8_t broker_id[16])
 {
     memcpy(api->broker_id, broker_id, sizeof(api->broker_id));
     api->store = store;
     api->net = net;
+    api->door.groups = groups;
     api->extra = *extra;
 }
 
@@ -47,6 +53,7 @@ void api_destroy(struct api *api)
     CHECK(api_idle(api));
     CHECK(list_empty(&api->parked) && list_empty(&api->resumed));
     CHECK(list_empty(&api->ready) && list_empty(&api->starved));
+    packer_free(&api->door.packer, false);
     ack_free_all(api);
     mem_free(MEM_API, api->items, api->item_room * sizeof(*api->items));
     mem_free(MEM_API, api->seen, api->seen ? 2 * API_BATCHES_MAX * sizeof(*api->seen) : 0);
@@ -66,6 +73,8 @@ static void api_on_open(void *ctx, struct conn *c)
     list_init(&s->history);
     list_init(&s->history_wait);
     list_init(&s->blocked);
+    list_init(&s->seats);
+    list_init(&s->flows);
     c->user = s;
 }
 
@@ -77,6 +86,7 @@ static void api_on_closed(void *ctx, struct conn *c)
         api->stats.parked--;
     list_remove(&s->park);
     subscribe_session_closed(s);
+    group_session_closed(s);
     fetch_session_closed(s);
     reading_session_closed(s);
     topics_session_closed(s);
@@ -89,11 +99,14 @@ static void api_on_drained(void *ctx, struct conn *c)
 {
     (void)ctx;
     subscribe_drained(c->user);
+    group_deliver_drained(c->user);
 }
 
 static void api_on_unlent(void *ctx, const uint8_t *data, uint32_t bytes, void *pin)
 {
-    reading_unlent(ctx, data, bytes, pin);
+    struct api *api = ctx;
+    reading_unlent(api, data, bytes, pin);
+    api->door.retry_blocked = true; /* memory for sending and reading came back */
 }
 
 struct net_events api_net_events(struct api *api)
@@ -175,11 +188,14 @@ void api_turn_begin(struct api *api)
 void api_turn_end(struct api *api)
 {
     subscribe_turn_end(api);
+    group_tell_changes(api);
+    group_deliver_turn_end(api, API_TURN_BYTES);
 }
 
 bool api_busy(const struct api *api)
 {
-    return !list_empty(&api->ready) || !list_empty(&api->resumed) || (api->room && !list_empty(&api->parked));
+    return !list_empty(&api->ready) || !list_empty(&api->door.ready) || !list_empty(&api->resumed) ||
+           (api->room && !list_empty(&api->parked));
 }
 
 void api_drain(struct api *api)

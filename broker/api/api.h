@@ -29,6 +29,8 @@
 
 struct api;
 struct clock;
+struct groups;
+struct groups_events;
 struct store;
 struct timers;
 
@@ -40,7 +42,8 @@ struct api_options {
     uint32_t connection_topics_max;
     uint32_t connection_subscriptions_max;
     uint32_t connection_fetches_max;
-    uint64_t history_bytes_max; /* memory for reads from segments */
+    uint32_t connection_members_max; /* members of consumer groups on one connection */
+    uint64_t history_bytes_max;      /* memory for reads from segments */
     bool auto_create;
 };
 
@@ -71,15 +74,17 @@ struct api_stats {
 };
 
 struct api *api_create(const struct api_options *options, struct timers *timers, struct clock *clock);
-/* Both exist from here on; before the first turn. */
-void api_attach(struct api *api, struct store *store, struct net *net, const struct api_extra *extra,
-                const uint8_t broker_id[16]);
+/* All exist from here on; before the first turn. */
+void api_attach(struct api *api, struct store *store, struct net *net, struct groups *groups,
+                const struct api_extra *extra, const uint8_t broker_id[16]);
 void api_reload(struct api *api, const struct api_options *options);
 /* All connections are closed, and no read is running (api_idle()). */
 void api_destroy(struct api *api);
 
 /* What net calls. */
 struct net_events api_net_events(struct api *api);
+/* What the coordinator of consumer groups calls. */
+struct groups_events api_groups_events(struct api *api);
 /* What the store calls (struct store_events). */
 void api_durable(void *api, uint64_t sequence);
 void api_room(void *api);

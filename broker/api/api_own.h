@@ -12,6 +12,7 @@
 #include "partition/catalog.h"
 #include "partition/partition.h"
 #include "partition/store.h"
+#include "proto/compress.h"
 #include "proto/wire.h"
 
 enum {
@@ -50,6 +51,9 @@ struct session {
     struct list history;      /* struct shared_slice: that memory */
     struct list history_wait; /* subscriptions that wait for some of it to be given back */
     struct list blocked;      /* subscriptions that wait for room in the connection's output */
+    struct list seats;        /* members of consumer groups (group_own.h) */
+    uint32_t seat_count, seat_next;
+    struct list flows; /* deliveries of groups that read segments on its account */
 };
 
 struct request {
@@ -76,6 +80,17 @@ struct ack_block {
 struct produce_item {
     struct partition *partition;
     struct batch batch;
+};
+
+/* Consumer groups (group_own.h). */
+struct group_door {
+    struct groups *groups;
+    struct list changed;        /* seats with changes to be told */
+    struct list ready, blocked; /* flows */
+    bool retry_blocked;
+    struct list letters; /* dead letters on their way */
+    uint32_t letter_count;
+    struct packer packer; /* compressed batches that are opened for one event */
 };
 
 struct api {
@@ -106,6 +121,7 @@ struct api {
         uint64_t request;
     } * seen; /* hash: which partitions a request has named already */
     uint64_t request_serial;
+    struct group_door door;
     struct api_stats stats;
 };
 
@@ -141,6 +157,15 @@ void ack_refuse(struct session *s, const struct request *rq, enum error code, co
 /* produce.c */
 enum net_take produce_request(struct session *s, const struct request *rq);
 enum net_take produce_init_producer(struct session *s, const struct request *rq);
+/* In parts, for requests that publish and do something else, all or nothing. What can be said without looking
+ * at the batches: ERR_OK, or refuse with `why`. */
+enum error produce_admit(const struct session *s, const struct wire_produce *body, char *why);
+/* Checks every batch; their items are lent until the next request. */
+enum error produce_check_all(struct session *s, struct wire_produce *body, struct produce_item **out,
+                             char *why);
+/* Appends them, into room that was granted; the sequence that makes them durable. */
+uint64_t produce_append_all(struct session *s, const struct produce_item *items, uint16_t count,
+                            struct wire_produced *rows);
 
 /* position.c */
 /* The offset that a position means just now, but for times. False after a refusal text in `why`. */
@@ -169,8 +194,9 @@ struct reading {
 bool reading_may(struct session *s);
 /* `done` is called later, in a loop turn; it may take the slice by shared_take(). The reading frees itself.
  */
-struct reading *reading_history(struct session *s, struct partition *p, uint64_t offset, uint32_t bytes_max,
-                                void *owner, void (*done)(void *owner, struct reading *r));
+struct reading *reading_history(struct api *api, struct session *s, struct partition *p, uint64_t offset,
+                                uint32_t bytes_max, void *owner,
+                                void (*done)(void *owner, struct reading *r));
 struct reading *reading_time(struct api *api, struct partition *p, int64_t timestamp_ms, void *owner,
                              void (*done)(void *owner, struct reading *r));
 void reading_abandon(struct reading *r);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/api_own.h"
+#include "api/group_own.h"
 #include "base/check.h"
 
 /* ---- replies ---- */
@@ -118,6 +118,22 @@ static const dispatch_run DISPATCH_TABLE[] = {
     [WIRE_OP_TOPIC_SET] = topics_set,
     [WIRE_OP_TOPIC_ADD_PARTITIONS] = topics_add_partitions,
     [WIRE_OP_TOPIC_DELETE] = topics_delete,
+    [WIRE_OP_GROUP_JOIN] = group_request_join,
+    [WIRE_OP_GROUP_LEAVE] = group_request_leave,
+    [WIRE_OP_GROUP_ACK] = group_request_ack,
+    [WIRE_OP_GROUP_NACK] = group_request_nack,
+    [WIRE_OP_GROUP_WORKING] = group_request_working,
+    [WIRE_OP_GROUP_RELEASE] = group_request_release,
+    [WIRE_OP_GROUP_PRODUCE] = group_request_produce,
+    [WIRE_OP_GROUP_LIST] = group_admin_list,
+    [WIRE_OP_GROUP_DESCRIBE] = group_admin_describe,
+    [WIRE_OP_GROUP_SET] = group_admin_set,
+    [WIRE_OP_GROUP_SEEK] = group_admin_seek,
+    [WIRE_OP_GROUP_DELETE] = group_admin_delete,
+    [WIRE_OP_GROUP_BREAKER] = group_admin_breaker,
+    [WIRE_OP_GROUP_FORGET] = group_admin_forget,
+    [WIRE_OP_GROUP_REDRIVE] = group_redrive_request,
+    [WIRE_OP_GROUP_COMMIT] = group_admin_commit,
     [WIRE_OP_STAT] = observe_stat,
     [WIRE_OP_HEALTH] = observe_health,
 };

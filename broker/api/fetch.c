@@ -192,7 +192,7 @@ static bool fetch_read_history(struct fetch *f)
 {
     if (!reading_may(f->session))
         return fetch_again(f);
-    f->reading = reading_history(f->session, f->partition, f->cursor.offset,
+    f->reading = reading_history(f->session->api, f->session, f->partition, f->cursor.offset,
                                  f->bytes_max < API_HISTORY_BYTES ? f->bytes_max : API_HISTORY_BYTES, f,
                                  fetch_history_done);
     return false;

@@ -66,11 +66,11 @@ static enum error produce_check(const struct session *s, const struct wire_produ
 
 static void produce_scratch(struct api *api, uint32_t count)
 {
-    if (!api->seen)
+    if (count > 1 && !api->seen)
         api->seen = mem_zalloc(MEM_API, 2 * API_BATCHES_MAX * sizeof(*api->seen));
     if (api->item_room >= count)
         return;
-    uint32_t room = api->item_room ? api->item_room : 64;
+    uint32_t room = api->item_room ? api->item_room : 16;
     while (room < count)
         room *= 2;
     mem_free(MEM_API, api->items, api->item_room * sizeof(*api->items));
@@ -94,11 +94,13 @@ static bool produce_seen(struct api *api, const struct partition *p)
     }
 }
 
-static enum error produce_check_all(struct session *s, struct wire_produce *body, struct produce_item *items,
-                                    char *why)
+enum error produce_check_all(struct session *s, struct wire_produce *body, struct produce_item **out,
+                             char *why)
 {
     struct api *api = s->api;
     struct wire_produce_batch b;
+    produce_scratch(api, body->count);
+    struct produce_item *items = *out = api->items;
     api->request_serial++;
     for (uint32_t i = 0; wire_produce_next(body, &b) == 1; i++) {
         const enum error code = produce_check(s, &b, body->acks, &items[i], why);
@@ -115,14 +117,11 @@ static enum error produce_check_all(struct session *s, struct wire_produce *body
 
 /* ---- the request ---- */
 
-/* What can be said without looking at the batches. */
-static enum error produce_admit(const struct session *s, const struct request *rq, struct wire_produce *body,
-                                char *why)
+enum error produce_admit(const struct session *s, const struct wire_produce *body, char *why)
 {
     const struct api *api = s->api;
-    if (!wire_get_produce(rq->body, body) || body->count == 0 || body->acks > WIRE_ACKS_DURABLE) {
-        body->acks = WIRE_ACKS_DURABLE; /* whatever was meant: it is answered */
-        snprintf(why, API_WHY_BYTES, "PRODUCE cannot be decoded, names no batch, or asks for unknown acks");
+    if (body->count == 0 || body->acks > WIRE_ACKS_DURABLE) {
+        snprintf(why, API_WHY_BYTES, "PRODUCE names no batch, or asks for unknown acks");
         return ERR_REQUEST_INVALID;
     }
     if (body->count > API_BATCHES_MAX) {
@@ -157,16 +156,11 @@ static void produce_reply(uint8_t *out, uint32_t bytes, const struct request *rq
     CHECK(wire_frame_end(&w, frame, rq->op, WIRE_REPLY, rq->id) == bytes);
 }
 
-/* Appends what was checked. The reply is encoded at once, where it waits for its sequence. */
-static void produce_append(struct session *s, const struct request *rq, uint8_t acks,
-                           struct produce_item *items, uint16_t count)
+uint64_t produce_append_all(struct session *s, const struct produce_item *items, uint16_t count,
+                            struct wire_produced *rows)
 {
-    struct api *api = s->api;
-    const uint32_t epoch = store_leader_epoch(api->store);
-    struct wire_produced one, *rows = &one;
+    const uint32_t epoch = store_leader_epoch(s->api->store);
     uint64_t sequence = 0;
-    if (count > 1)
-        rows = mem_alloc(MEM_API, count * sizeof(*rows));
     for (uint32_t i = 0; i < count; i++) {
         struct append_result result;
         partition_append(items[i].partition, &items[i].batch, &result);
@@ -176,7 +170,19 @@ static void produce_append(struct session *s, const struct request *rq, uint8_t 
         if (result.sequence > sequence)
             sequence = result.sequence;
     }
-    api->stats.produces++;
+    s->api->stats.produces++;
+    return sequence;
+}
+
+/* Appends what was checked. The reply is encoded at once, where it waits for its sequence. */
+static void produce_append(struct session *s, const struct request *rq, uint8_t acks,
+                           const struct produce_item *items, uint16_t count)
+{
+    struct api *api = s->api;
+    struct wire_produced one, *rows = &one;
+    if (count > 1)
+        rows = mem_alloc(MEM_API, count * sizeof(*rows));
+    const uint64_t sequence = produce_append_all(s, items, count, rows);
     const uint32_t bytes = WIRE_HEADER + 8 + count * (uint32_t)sizeof(*rows);
     const bool at_once = acks == WIRE_ACKS_MEMORY || sequence <= store_durable_sequence(api->store);
     if (acks == WIRE_ACKS_NONE) {
@@ -196,20 +202,18 @@ enum net_take produce_request(struct session *s, const struct request *rq)
 {
     struct api *api = s->api;
     struct wire_produce body;
+    struct produce_item *items;
     char why[API_WHY_BYTES];
-    enum error code = produce_admit(s, rq, &body, why);
+    if (!wire_get_produce(rq->body, &body))
+        return produce_refuse(s, rq, WIRE_ACKS_DURABLE, ERR_REQUEST_INVALID, "PRODUCE cannot be decoded");
+    enum error code = produce_admit(s, &body, why);
     if (code == ERR_OK) {
         if (!produce_inflight_room(s, rq->bytes))
             return NET_LATER;
         if (api->stats.inflight_bytes + rq->bytes > api->options.inflight_bytes_max ||
             !api_room_for(s, JOURNAL_NORMAL, body.count, reader_left(&rq->body)))
             return api_park(s);
-        struct produce_item one, *items = &one;
-        if (body.count > 1) {
-            produce_scratch(api, body.count);
-            items = api->items;
-        }
-        code = produce_check_all(s, &body, items, why);
+        code = produce_check_all(s, &body, &items, why);
         if (code == ERR_OK) {
             produce_append(s, rq, body.acks, items, body.count);
             return NET_TAKEN;

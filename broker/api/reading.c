@@ -80,13 +80,14 @@ static void reading_time_done(struct time_lookup *lookup)
     mem_free(MEM_API, r, sizeof(*r));
 }
 
-struct reading *reading_history(struct session *s, struct partition *p, uint64_t offset, uint32_t bytes_max,
-                                void *owner, void (*done)(void *owner, struct reading *r))
+struct reading *reading_history(struct api *api, struct session *s, struct partition *p, uint64_t offset,
+                                uint32_t bytes_max, void *owner, void (*done)(void *owner, struct reading *r))
 {
-    struct reading *r = reading_create(s->api, p, owner, done);
+    struct reading *r = reading_create(api, p, owner, done);
     r->session = s;
-    s->history_count++;
-    s->api->history_count++;
+    if (s)
+        s->history_count++;
+    api->history_count++;
     history_start(&r->history, p, offset, bytes_max, reading_history_done);
     return r;
 }

@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/api_own.h"
+#include "api/group_own.h"
 #include "base/check.h"
 #include "base/mem.h"
 
@@ -262,7 +262,7 @@ static uint32_t sub_serve(struct sub *sub)
             list_append(&s->history_wait, &sub->link);
             return 0;
         }
-        sub->reading = reading_history(s, sub->partition, sub->cursor.offset,
+        sub->reading = reading_history(s->api, s, sub->partition, sub->cursor.offset,
                                        sub_bytes_max(sub, API_HISTORY_BYTES), sub, sub_history_done);
         return 0;
     case READ_BELOW:
@@ -314,6 +314,7 @@ static void subscribe_relieve(struct api *api)
     if (!store_history_waiting(api->store))
         return;
     subscribe_give_up_history(api);
+    group_deliver_give_up_history(api);
     net_short(api->net);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "group/group.h"
 #include "io/file.h"
 #include "io/io.h"
 #include "io/timer.h"
@@ -192,6 +193,7 @@ void api_rig_open(struct api_rig *rig)
                                          .connection_topics_max = 16,
                                          .connection_subscriptions_max = 64,
                                          .connection_fetches_max = 32,
+                                         .connection_members_max = 16,
                                          .history_bytes_max = 4 << 20,
                                          .auto_create = true };
     struct store_options store_options;
@@ -205,21 +207,40 @@ void api_rig_open(struct api_rig *rig)
     rig->timers = timers_create(rig->clock.mono_ns);
     rig->api = api_create(&options, rig->timers, &rig->clock);
     rig->events = api_net_events(rig->api);
+    struct groups_options groups_options = { .groups_max = 32,
+                                             .members_max = 32,
+                                             .topics_max = 16,
+                                             .partitions_max = 1000,
+                                             .items_max = 10000,
+                                             .batch_bytes_max = 64 << 10,
+                                             .seed = 1 };
+    group_settings_init(&groups_options.defaults);
+    const struct groups_events groups_events = api_groups_events(rig->api);
+    rig->groups = groups_create(&groups_options, rig->timers, &rig->clock, &groups_events);
+    store_options.states = groups_store_state(rig->groups);
+    store_options.state_count = 1;
     const struct store_events events = { rig, rig_durable, rig_room, rig_failed };
     CHECK(store_open(&rig->store, &store_options, rig->io, rig->work, rig->timers, &rig->clock, &events,
                      &report, rig->why) == 0);
     const struct api_extra extra = { 0 };
-    api_attach(rig->api, rig->store, NULL, &extra, report.broker_id);
+    groups_attach(rig->groups, rig->store);
+    api_attach(rig->api, rig->store, NULL, rig->groups, &extra, report.broker_id);
 }
 
 void api_rig_turn(struct api_rig *rig)
 {
     const uint64_t wait = timers_wait(rig->timers, rig->clock.mono_ns);
-    io_turn(rig->io, api_busy(rig->api) ? 0 : wait < 1000000 ? wait : 1000000, true);
+    io_turn(rig->io,
+            api_busy(rig->api) || groups_busy(rig->groups) ? 0
+            : wait < 1000000                               ? wait
+                                                           : 1000000,
+            true);
     clock_update(&rig->clock);
     work_collect(rig->work);
     timers_fire(rig->timers, rig->clock.mono_ns);
     api_turn_begin(rig->api);
+    groups_turn_begin(rig->groups);
+    groups_turn_end(rig->groups);
     store_turn_end(rig->store);
     api_turn_end(rig->api);
 }
@@ -259,6 +280,7 @@ void api_rig_close(struct api_rig *rig)
     store_stop(rig->store);
     while (!store_stopped(rig->store) || !api_idle(rig->api))
         api_rig_turn(rig);
+    groups_destroy(rig->groups);
     store_destroy(rig->store);
     while (work_pending(rig->work)) {
         io_turn(rig->io, 1000000, true);

@@ -36,6 +36,7 @@ struct api_rig {
     struct timers *timers;
     struct clock clock;
     struct store *store;
+    struct groups *groups;
     struct api *api;
     struct net_events events;
     struct api_rig_conn conns[API_RIG_CONNS];
