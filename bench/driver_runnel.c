@@ -43,8 +43,7 @@ static void refuse(struct runnel_link *r, const struct wire_header *h, struct re
         return;
     }
     r->refused_code = e.code;
-    if ((h->op != WIRE_OP_TOPIC_DELETE || e.code != ERR_TOPIC_NOT_FOUND) &&
-        (h->op != WIRE_OP_GROUP_DELETE || e.code != ERR_GROUP_NOT_FOUND))
+    if (h->op != WIRE_OP_TOPIC_DELETE || e.code != ERR_TOPIC_NOT_FOUND)
         link_fail(&r->link, "runnel: %s: %s: %.*s", wire_op_name(h->op), error_name(e.code),
                   (int)(e.text.len < 180 ? e.text.len : 180), (const char *)e.text.at);
 }
@@ -147,7 +146,7 @@ static bool take_frame(struct runnel_link *r, const struct wire_header *h, const
     else if (h->op == WIRE_OP_DELIVER)
         return take_deliver(r, h, in);
     else if (h->op == WIRE_OP_GROUP_DELIVER)
-        return runnel_group_deliver(r, in);
+        return wire_member_deliver(r, in);
     else if (h->op == WIRE_OP_GROUP_ASSIGN)
         return true; /* one member has everything */
     else if (h->op == WIRE_OP_SUB_END || h->op == WIRE_OP_GROUP_END)
@@ -310,12 +309,12 @@ static bool runnel_publish(struct link *link, const struct events *e)
 static void runnel_close(struct link *link)
 {
     struct runnel_link *r = link_of(link);
+    wire_member_close(r);
     stream_close(&r->stream);
     free(r->handles);
     free(r->subs);
     free(r->frame);
     free(r->payload_at);
-    runnel_group_free(r);
     free(r);
 }
 
@@ -330,8 +329,8 @@ static bool wait_replies(struct runnel_link *r, uint32_t replies)
     return !r->refused;
 }
 
-bool runnel_ask(struct runnel_link *r, uint16_t op, uint32_t id,
-                void (*put)(struct writer *w, struct runnel_link *r, uint32_t id))
+bool wire_ask(struct runnel_link *r, uint16_t op, uint32_t id,
+              void (*put)(struct writer *w, struct runnel_link *r, uint32_t id))
 {
     uint8_t *at;
     while (!(at = stream_space(&r->stream, FRAME_SMALL)))
@@ -400,13 +399,13 @@ static void put_delete(struct writer *w, struct runnel_link *r, uint32_t id)
     wire_put_topic_name(w, &(struct wire_topic_name){ bytes_of(name) });
 }
 
-bool runnel_ask_all(struct runnel_link *r, uint16_t op, uint32_t count,
-                    void (*put)(struct writer *w, struct runnel_link *r, uint32_t id))
+bool wire_ask_all(struct runnel_link *r, uint16_t op, uint32_t count,
+                  void (*put)(struct writer *w, struct runnel_link *r, uint32_t id))
 {
     enum { AT_ONCE = 64 }; /* unanswered: brokers limit them */
     uint32_t before = r->replies;
     for (uint32_t i = 0; i < count; i++)
-        if (!runnel_ask(r, op, i, put) || (i >= AT_ONCE && !wait_replies(r, before + i - AT_ONCE)))
+        if (!wire_ask(r, op, i, put) || (i >= AT_ONCE && !wait_replies(r, before + i - AT_ONCE)))
             return false;
     return wait_replies(r, before + count);
 }
@@ -415,16 +414,16 @@ static bool set_up(struct runnel_link *r, enum from from)
 {
     const struct target *t = r->link.target;
     bool consumer = r->role == ROLE_CONSUMER || r->role == ROLE_COUNTER;
-    if (!runnel_ask_all(r, WIRE_OP_HELLO, 1, put_hello))
+    if (!wire_ask_all(r, WIRE_OP_HELLO, 1, put_hello))
         return false;
     if (r->role == ROLE_IDLE)
         return true;
-    if (!runnel_ask_all(r, WIRE_OP_OPEN_TOPIC, t->topics, put_open))
+    if (!wire_ask_all(r, WIRE_OP_OPEN_TOPIC, t->topics, put_open))
         return false;
     if (consumer && t->group)
-        return runnel_group_set_up(r, from);
-    return !consumer || runnel_ask_all(r, WIRE_OP_SUBSCRIBE, target_lanes(t),
-                                       from == FROM_START ? put_subscribe_start : put_subscribe_end);
+        return wire_member_open(r, from);
+    return !consumer || wire_ask_all(r, WIRE_OP_SUBSCRIBE, target_lanes(t),
+                                     from == FROM_START ? put_subscribe_start : put_subscribe_end);
 }
 
 static struct runnel_link *greet(const struct target *t, enum role role, const struct sink *sink, void *owner,
@@ -473,9 +472,9 @@ static bool runnel_topics(const struct target *t, bool remove, char *why)
     struct runnel_link *r = greet(t, ROLE_PRODUCER, NULL, NULL, why);
     if (!r)
         return false;
-    bool ok = runnel_ask_all(r, WIRE_OP_HELLO, 1, put_hello) &&
-              runnel_ask_all(r, remove ? WIRE_OP_TOPIC_DELETE : WIRE_OP_TOPIC_CREATE, t->topics,
-                             remove ? put_delete : put_create);
+    bool ok = wire_ask_all(r, WIRE_OP_HELLO, 1, put_hello) &&
+              wire_ask_all(r, remove ? WIRE_OP_TOPIC_DELETE : WIRE_OP_TOPIC_CREATE, t->topics,
+                           remove ? put_delete : put_create);
     if (!ok)
         snprintf(why, 256, "%s", r->link.why);
     runnel_close(&r->link);

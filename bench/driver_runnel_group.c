@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "driver_runnel_own.h"
 #include "proto/wire_group.h"
@@ -110,7 +111,7 @@ static bool acknowledge(struct runnel_link *r, const struct wire_group_deliver *
     return true;
 }
 
-bool runnel_group_deliver(struct runnel_link *r, struct reader body)
+bool wire_member_deliver(struct runnel_link *r, struct reader body)
 {
     struct wire_group_deliver d;
     struct bytes last;
@@ -136,8 +137,14 @@ bool runnel_group_deliver(struct runnel_link *r, struct reader body)
 
 static void put_delete(struct writer *w, struct runnel_link *r, uint32_t id)
 {
-    (void)r, (void)id;
-    wire_put_group_name(w, &(struct wire_group_name){ bytes_of("bench") });
+    (void)id;
+    wire_put_group_name(w, &(struct wire_group_name){ bytes_of(r->group) });
+}
+
+static void put_leave(struct writer *w, struct runnel_link *r, uint32_t id)
+{
+    (void)id;
+    wire_put_group_leave(w, &(struct wire_group_leave){ r->member, 0 });
 }
 
 static void put_set(struct writer *w, struct runnel_link *r, uint32_t id)
@@ -145,7 +152,7 @@ static void put_set(struct writer *w, struct runnel_link *r, uint32_t id)
     (void)id;
     static const struct wire_group_set none;
     struct wire_group_set set = none;
-    set.group = bytes_of("bench");
+    set.group = bytes_of(r->group);
     set.create_mode = r->link.target->shared ? WIRE_GROUP_SHARED : WIRE_GROUP_ORDERED;
     set.config_count = 1;
     set.configs[0] = (struct wire_config){ bytes_of("max_in_flight"), bytes_of("5000") };
@@ -159,7 +166,7 @@ static void put_join(struct writer *w, struct runnel_link *r, enum wire_group_re
     static const struct wire_group_join none;
     struct wire_group_join join = none;
     snprintf(pattern, sizeof(pattern), "%s*", r->link.target->topic);
-    join.group = bytes_of("bench");
+    join.group = bytes_of(r->group);
     join.host = bytes_of("runnel-bench");
     join.credit_bytes = 1 << 20;
     join.reset = (uint8_t)reset;
@@ -180,7 +187,7 @@ static void put_join_end(struct writer *w, struct runnel_link *r, uint32_t id)
     put_join(w, r, WIRE_GROUP_RESET_END);
 }
 
-bool runnel_group_set_up(struct runnel_link *r, enum from from)
+bool wire_member_open(struct runnel_link *r, enum from from)
 {
     uint32_t room = KEPT_ROOM_MIN;
     while (room < 2 * target_lanes(r->link.target))
@@ -189,16 +196,18 @@ bool runnel_group_set_up(struct runnel_link *r, enum from from)
     r->kept_room = room;
     if (!r->kept)
         return link_fail(&r->link, "runnel: no memory");
-    /* A group of an earlier pass has read everything already. */
-    if (!runnel_ask_all(r, WIRE_OP_GROUP_DELETE, 1, put_delete) && r->refused_code != ERR_GROUP_NOT_FOUND)
-        return false;
-    r->refused = false;
-    return runnel_ask_all(r, WIRE_OP_GROUP_SET, 1, put_set) &&
-           runnel_ask_all(r, WIRE_OP_GROUP_JOIN, 1, from == FROM_START ? put_join_start : put_join_end);
+    /* One of its own for each link: a group of an earlier pass has read everything already. */
+    static unsigned serial;
+    snprintf(r->group, sizeof(r->group), "bench-%d-%u", (int)getpid(), serial++);
+    return wire_ask_all(r, WIRE_OP_GROUP_SET, 1, put_set) &&
+           wire_ask_all(r, WIRE_OP_GROUP_JOIN, 1, from == FROM_START ? put_join_start : put_join_end);
 }
 
-void runnel_group_free(struct runnel_link *r)
+void wire_member_close(struct runnel_link *r)
 {
+    if (r->kept && r->stream.fd >= 0 && !r->link.why[0] && wire_ask(r, WIRE_OP_GROUP_LEAVE, 0, put_leave) &&
+        wire_ask(r, WIRE_OP_GROUP_DELETE, 0, put_delete))
+        (void)stream_flush(&r->stream);
     for (uint32_t i = 0; i < r->kept_room; i++)
         free(r->kept[i].batch);
     free(r->kept);

@@ -37,21 +37,23 @@ struct runnel_link {
     uint64_t unanswered_bytes, unanswered_max;
     int64_t wall_offset_ns; /* wall clock minus ours */
     /* consuming in a group */
+    char group[64];
     uint32_t member;
     struct kept *kept; /* by assignment: hash, kept_room a power of two */
     uint32_t kept_room;
 };
 
 /* Queues a small request; `put` writes its body. Waits for room. */
-bool runnel_ask(struct runnel_link *r, uint16_t op, uint32_t id,
-                void (*put)(struct writer *w, struct runnel_link *r, uint32_t id));
+bool wire_ask(struct runnel_link *r, uint16_t op, uint32_t id,
+              void (*put)(struct writer *w, struct runnel_link *r, uint32_t id));
 /* The same for 0..count-1, and waits for all the replies. */
-bool runnel_ask_all(struct runnel_link *r, uint16_t op, uint32_t count,
-                    void (*put)(struct writer *w, struct runnel_link *r, uint32_t id));
+bool wire_ask_all(struct runnel_link *r, uint16_t op, uint32_t count,
+                  void (*put)(struct writer *w, struct runnel_link *r, uint32_t id));
 
 /* driver_runnel_group.c */
-bool runnel_group_set_up(struct runnel_link *r, enum from from);
-bool runnel_group_deliver(struct runnel_link *r, struct reader body);
-void runnel_group_free(struct runnel_link *r);
+bool wire_member_open(struct runnel_link *r, enum from from);
+bool wire_member_deliver(struct runnel_link *r, struct reader body);
+/* Leaves and deletes the group, as far as that can be done without waiting; before the stream is closed. */
+void wire_member_close(struct runnel_link *r);
 
 #endif
