@@ -32,6 +32,7 @@ enum {
     VALUE_BYTES = 8192,
     RANGES = 32, /* in one record */
     ITEMS = 256,
+    ITEM_BYTES = 23,
     NULL_VALUE = UINT32_MAX,
     RECORD_OVERHEAD = 48, /* lengths, timestamp and offset deltas around key and value, at most */
 };

@@ -230,7 +230,8 @@ static struct partition *encode_find(void *ctx, uint64_t topic_id, uint32_t part
 uint8_t *checkpoint_encode(struct store *store, const struct journal_point *point, uint64_t *bytes)
 {
     struct state_sink sink = { 0 };
-    struct writer w = sink_begin(&sink, 128);
+    /* As large as the last one, and some: growing step by step would copy it all, again and again. */
+    struct writer w = sink_begin(&sink, store->checkpoint_bytes + store->checkpoint_bytes / 8 + 4096);
     write_u64(&w, point->file);
     write_u64(&w, point->sequence);
     write_u64(&w, point->position);
@@ -248,7 +249,7 @@ uint8_t *checkpoint_encode(struct store *store, const struct journal_point *poin
     states_encode(&sink, store);
     /* Freed by its size: no slack. */
     sink.at = mem_realloc(MEM_PARTITION, sink.at, sink.room, sink.bytes);
-    *bytes = sink.bytes;
+    *bytes = store->checkpoint_bytes = sink.bytes;
     return sink.at;
 }
 

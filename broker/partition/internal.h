@@ -312,6 +312,7 @@ struct store {
     bool checkpoint_retry;         /* the last one failed: wait for the timer */
     struct checkpoint_job *checkpoint;
     uint64_t checkpoint_serial;
+    uint64_t checkpoint_bytes; /* of the last one's body */
 
     /* disk */
     bool disk_full;     /* producing is refused */
