@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "api/api_own.h"
+#include "api/group_own.h"
 #include "base/check.h"
 #include "base/diag.h"
 #include "base/mem.h"
@@ -112,6 +112,7 @@ void api_durable(void *ctx, uint64_t sequence)
         if (s)
             conn_write(s->conn, a + 1, a->bytes);
     }
+    group_joined(api, sequence);
 }
 
 /* What waits will never be durable for certain: everybody is told so, and nothing is acknowledged any more.

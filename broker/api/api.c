@@ -23,6 +23,7 @@ struct api *api_create(const struct api_options *options, struct timers *timers,
     list_init(&api->ready);
     list_init(&api->starved);
     list_init(&api->holding);
+    list_init(&api->door.joining);
     list_init(&api->door.changed);
     list_init(&api->door.ready);
     list_init(&api->door.blocked);

@@ -85,6 +85,7 @@ struct produce_item {
 /* Consumer groups (group_own.h). */
 struct group_door {
     struct groups *groups;
+    struct list joining;        /* seats whose reply to GROUP_JOIN waits for the journal, in order */
     struct list changed;        /* seats with changes to be told */
     struct list ready, blocked; /* flows */
     bool retry_blocked;

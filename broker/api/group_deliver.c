@@ -234,7 +234,7 @@ static bool flow_can_send(void *ctx, struct member *m)
 {
     struct flow_ask *ask = ctx;
     const struct seat *seat = seat_of(m);
-    if (!seat || !conn_open(seat->session->conn))
+    if (!seat || list_linked(&seat->joining_link) || !conn_open(seat->session->conn))
         return false;
     if (!conn_out_room(seat->session->conn)) {
         conn_want_drained(seat->session->conn); /* member_room() then */

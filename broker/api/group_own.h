@@ -27,6 +27,10 @@ struct seat {
     struct member *member;
     uint32_t handle;
     uint32_t bytes_max; /* of the batches in one delivery */
+    /* Nothing is told before the reply to GROUP_JOIN, which waits for this: then its place in the group is
+     * durable, and what is delivered counts from there whatever happens. */
+    uint64_t joined_sequence;
+    struct list joining_link; /* in door.joining until then */
     /* Changes to be told at the end of the turn, as rows of one GROUP_ASSIGN. */
     struct list change_link; /* in door.changed */
     uint8_t *changes;
@@ -65,13 +69,16 @@ void group_deliver_turn_end(struct api *api, uint64_t bytes_max);
 /* group_request.c */
 struct seat *seat_of(const struct member *m);
 void group_session_closed(struct session *s);
+/* The replies that waited for this sequence have left. */
+void group_joined(struct api *api, uint64_t sequence);
 /* Tells the members what changed for them; before their deliveries. */
 void group_tell_changes(struct api *api);
 /* May a request that notes up to `state_bytes` and appends `batches` of `bytes` be carried out and stored
  * now? False: park it. */
 bool group_room(struct session *s, uint32_t batches, uint32_t bytes, uint32_t state_bytes);
 /* Stores what was changed, after group_room(), and answers with `body` (NULL: empty) when it is durable. */
-void group_reply_durable(struct session *s, const struct request *rq, const struct writer *body);
+/* Returns the journal sequence with which it leaves; 0: it has left. */
+uint64_t group_reply_durable(struct session *s, const struct request *rq, const struct writer *body);
 /* Why nothing may be changed just now, or ERR_OK. */
 enum error group_admit(struct session *s, char *why);
 enum net_take group_refuse(struct session *s, const struct request *rq, enum error code, const char *why);

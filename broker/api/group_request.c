@@ -47,7 +47,7 @@ bool group_room(struct session *s, uint32_t batches, uint32_t bytes, uint32_t st
     return groups_room(api->door.groups, batches, bytes, state_bytes);
 }
 
-void group_reply_durable(struct session *s, const struct request *rq, const struct writer *body)
+uint64_t group_reply_durable(struct session *s, const struct request *rq, const struct writer *body)
 {
     bool ok;
     const uint64_t sequence = groups_flush(s->api->door.groups, &ok);
@@ -60,13 +60,14 @@ void group_reply_durable(struct session *s, const struct request *rq, const stru
         if (body)
             write_raw(&r.w, body->start, body_bytes);
         api_reply_end(s, &r, rq);
-        return;
+        return 0;
     }
     struct writer w = writer_of(ack_add(s, at_once ? 0 : sequence, bytes, 0), bytes);
     uint8_t *frame = wire_frame_begin(&w);
     if (body)
         write_raw(&w, body->start, body_bytes);
     CHECK(wire_frame_end(&w, frame, rq->op, WIRE_REPLY, rq->id) == bytes);
+    return s->api->ack_sequence;
 }
 
 /* ---- seats ---- */
@@ -90,6 +91,7 @@ static void seat_free(struct seat *seat)
 {
     list_remove(&seat->link);
     list_remove(&seat->change_link);
+    list_remove(&seat->joining_link);
     mem_free(MEM_API, seat->changes, seat->change_room);
     seat->session->seat_count--;
     mem_free(MEM_API, seat, sizeof(*seat));
@@ -125,9 +127,13 @@ static void seat_tell(struct seat *seat)
 
 void group_tell_changes(struct api *api)
 {
-    struct list *node;
-    while ((node = list_pop(&api->door.changed)))
-        seat_tell(CONTAINER_OF(node, struct seat, change_link));
+    LIST_FOR_EACH_SAFE (node, &api->door.changed) {
+        struct seat *seat = CONTAINER_OF(node, struct seat, change_link);
+        if (list_linked(&seat->joining_link))
+            continue;
+        list_remove(node);
+        seat_tell(seat);
+    }
 }
 
 /* Notes a row of the next GROUP_ASSIGN. */
@@ -157,6 +163,7 @@ static void seat_change(struct member *m, const struct gp *gp, enum wire_group_c
     seat->change_bytes += writer_len(&w);
     if (!list_linked(&seat->change_link))
         list_append(&seat->session->api->door.changed, &seat->change_link);
+    /* More rows than a count can say wait for no turn; they are more than any broker's topics make. */
     if (++seat->change_count == UINT16_MAX)
         seat_tell(seat);
 }
@@ -300,6 +307,7 @@ enum net_take group_request_join(struct session *s, const struct request *rq)
                            .bytes_max = body.credit_bytes ? body.credit_bytes : SEAT_BYTES_DEFAULT };
     list_init(&seat->link);
     list_init(&seat->change_link);
+    list_init(&seat->joining_link);
     code = join(s, &body, seat, why);
     if (code != ERR_OK) {
         mem_free(MEM_API, seat, sizeof(*seat));
@@ -324,8 +332,22 @@ enum net_take group_request_join(struct session *s, const struct request *rq)
     uint8_t bytes[64];
     struct writer w = writer_of(bytes, sizeof(bytes));
     wire_put_group_join_reply(&w, &reply);
-    group_reply_durable(s, rq, &w);
+    seat->joined_sequence = group_reply_durable(s, rq, &w);
+    if (seat->joined_sequence)
+        list_append(&s->api->door.joining, &seat->joining_link);
     return NET_TAKEN;
+}
+
+void group_joined(struct api *api, uint64_t sequence)
+{
+    while (!list_empty(&api->door.joining)) {
+        struct seat *seat = CONTAINER_OF(api->door.joining.next, struct seat, joining_link);
+        if (seat->joined_sequence > sequence)
+            return;
+        list_remove(&seat->joining_link);
+        if (seat->member)
+            member_room(seat->member);
+    }
 }
 
 /* The member that a request speaks for; NULL: refused. */

@@ -12,10 +12,11 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from broker import Broker  # noqa: E402
-from runnel_groups import (ANY, EVENT_NOT_LEASED, NOT_YOUR_EVENT, ORDERED, REVOKED, REWOUND, SHARED,  # noqa: E402
-                           STALE_GENERATION, Member, group_breaker, group_delete, group_describe, group_list,
-                           group_seek, group_set, redrive)
-from runnel_wire import Client, Record, RunnelError, at_offset, encode_batch, from_end, from_start  # noqa: E402
+from runnel_groups import (ASSIGN, DELIVER, EVENT_NOT_LEASED, JOIN, NOT_YOUR_EVENT, ORDERED, REVOKED,  # noqa: E402
+                           REWOUND, SHARED, STALE_GENERATION, START, Member, group_breaker, group_delete,
+                           group_describe, group_list, group_seek, group_set, redrive)
+from runnel_wire import (Client, Record, RunnelError, at_offset, encode_batch, from_end, from_start,  # noqa: E402
+                         string, u8, u16, u32)
 
 GROUP_NOT_FOUND, GROUP_MODE_MISMATCH, MEMBER_UNKNOWN, GROUP_BUSY, MEMBER_FENCED = 80, 81, 82, 86, 90
 FAST = dict(retry_backoff="20ms,40ms", retry_jitter="0%")
@@ -136,6 +137,15 @@ class Groups(unittest.TestCase):
         self.fill(x, 1)
         e = m.event()
         self.assertEqual((e.topic, e.offset), ("x.1", 0))
+
+    def test_nothing_is_told_before_the_reply_to_joining(self):
+        t = self.topic()
+        self.fill(t, 3)
+        c = self.client()
+        c.send(JOIN, string("new") + u8(0) + string("") * 3 + u32(0) + u32(0) + u8(START) + u16(1) + string("t") +
+               u16(0))
+        ops = [c.recv_frame().op for _ in range(3)]
+        self.assertEqual(ops, [JOIN, ASSIGN, DELIVER])
 
     # ---- failing events ----
 
