@@ -6,12 +6,13 @@ Back-offs and time-outs are settings of the group; where a test waits, it waits 
 """
 
 import pathlib
+import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from broker import Broker  # noqa: E402
+from broker import Broker, binary  # noqa: E402
 from runnel_groups import (ASSIGN, DELIVER, EVENT_NOT_LEASED, JOIN, NOT_YOUR_EVENT, ORDERED, REVOKED,  # noqa: E402
                            REWOUND, SHARED, STALE_GENERATION, START, Member, group_breaker, group_delete,
                            group_describe, group_list, group_seek, group_set, redrive)
@@ -122,6 +123,60 @@ class Groups(unittest.TestCase):
                 m.ack(*again, reply=True)
                 self.assertEqual(self.described(group).lag, 0)
                 m.leave()
+
+    def test_a_stop_keeps_what_was_acknowledged_without_a_reply(self):
+        t = self.topic()
+        self.fill(t, 50)
+        c = self.client()
+        m = Member(c, "g", ["t"], ORDERED)
+        m.ack(*self.take(m, 50))
+        c.ping()  # the broker has taken it
+        self.assertEqual(self.broker.stop(), 0)
+        self.broker.start()
+        self.c = self.client()
+        self.assertEqual(self.described("g").lag, 0)
+
+    def test_new_partitions_are_consumed_from_their_start(self):
+        self.topic("t", 1)
+        m = Member(self.client(), "g", ["t"], ORDERED, reset=2)
+        m.wait_assigned(1)
+        self.c.topic_add_partitions("t", 3)
+        t = self.c.open_topic("t")
+        for p in range(3):
+            self.fill(t, 2, p)
+        events = self.take(m, 6)
+        self.assertEqual(sorted((e.partition, e.offset) for e in events), [(p, o) for p in range(3) for o in range(2)])
+
+    def test_a_deleted_topic_is_let_go(self):
+        t, u = self.topic("t"), self.topic("u")
+        self.fill(t, 2)
+        m = Member(self.client(), "g", ["t", "u"], SHARED)
+        self.take(m, 2)
+        self.c.topic_delete("t")
+        self.fill(u, 1)
+        self.assertEqual(m.event().topic, "u")
+        self.assertEqual([p.topic for p in group_describe(self.c, "g").partitions], ["u"])
+
+    def test_history_is_delivered_too(self):
+        self.broker.stop()
+        self.broker.env.update(RUNNEL_TAILS_BYTES="4MiB", RUNNEL_BATCH_BYTES_MAX="64KiB",
+                               RUNNEL_TOPIC_MAX_MESSAGE_BYTES="64KiB")
+        self.broker.start()
+        self.c = self.client()
+        self.topic()
+        count = 1800
+        lines = "".join("%08d%s\n" % (i, "x" * 4000) for i in range(count))
+        subprocess.run([binary("runnel"), "-s", self.broker.url, "pub", "t", "--lines"], input=lines.encode(),
+                       check=True, capture_output=True)
+        m = Member(self.client(), "g", ["t"], SHARED)
+        for seen in range(count):
+            e = m.event()
+            self.assertIsNotNone(e, "after %d" % seen)
+            self.assertEqual((e.offset, e.record.value[:8]), (seen, b"%08d" % seen))
+            m.ack(e)
+        m.commit()
+        self.assertGreater(self.c.stat()["api.history_deliveries"], 0)
+        self.assertEqual(self.described("g").lag, 0)
 
     def test_positions_begin_where_asked(self):
         t = self.topic()
