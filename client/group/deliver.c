@@ -121,7 +121,7 @@ bool group_deliver(struct runnel_group *g, struct reader frame)
                                 .block = s->last_block,
                                 .at = body.batches.len ? body.batches.at : s->last_at,
                                 .len = body.batches.len ? body.batches.len : s->last_len,
-                                .limit = INT64_MAX,
+                                .limit = body.epoch < s->withdrawn_epoch ? s->withdrawn_from : INT64_MAX,
                                 .fresh_until_ms = client_now_ms() + g->ack_wait_ms / 2 };
     if (g->stopping) {
         give_back(g, &d, 0, 0);
@@ -227,6 +227,10 @@ void group_withdraw(struct runnel_group *g, struct share *s, uint32_t epoch, int
         limit(group_queue_at(g, i), s, epoch, offset);
     if (g->in_delivery)
         limit(&g->now, s, epoch, offset);
+    if (epoch > s->withdrawn_epoch || (epoch == s->withdrawn_epoch && offset < s->withdrawn_from)) {
+        s->withdrawn_epoch = epoch;
+        s->withdrawn_from = offset;
+    }
     uint64_t before = ranges_events(&s->started), pending = ranges_events(&s->pending);
     if (epoch > 0) {
         ranges_cut(&s->started, offset, INT64_MAX, epoch - 1);

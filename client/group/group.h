@@ -62,6 +62,10 @@ struct share {
     TAILQ_ENTRY(share) acks_link, doubts_link;
     bool in_acks, in_doubts;
     uint32_t queued; /* deliveries, the one being read included */
+    /* What comes under an epoch below `withdrawn_epoch` counts up to here only: the broker sent it before it
+     * took our refusal. */
+    uint32_t withdrawn_epoch;
+    int64_t withdrawn_from;
     struct block *last_block;
     const uint8_t *last_at;
     uint32_t last_len;
