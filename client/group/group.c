@@ -252,7 +252,9 @@ int64_t group_due_ms(const struct runnel_group *g)
         return INT64_MAX;
     if (g->state == GROUP_OFFLINE)
         return g->retry_at_ms;
-    return g->state == GROUP_LIVE ? g->extend_at_ms : INT64_MAX;
+    if (g->state != GROUP_LIVE)
+        return INT64_MAX;
+    return group_flush_due(g) ? 0 : g->extend_at_ms;
 }
 
 /* ---- making and ending ---- */

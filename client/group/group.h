@@ -191,6 +191,7 @@ int group_read(struct runnel_group *g, struct runnel_record *out, struct runnel_
 
 /* Sends acknowledgements as far as it goes. */
 void group_flush(struct runnel_group *g);
+bool group_flush_due(const struct runnel_group *g);
 /* Everything acknowledged is to be sent again. */
 void group_doubt(struct runnel_group *g);
 bool group_settled_all(void *group);

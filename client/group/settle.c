@@ -116,6 +116,11 @@ static bool acks_fit(const struct runnel_group *g)
     return rows <= ROWS_MAX;
 }
 
+bool group_flush_due(const struct runnel_group *g)
+{
+    return !TAILQ_EMPTY(&g->acks) || (g->later && g->confirm.id == 0);
+}
+
 void group_flush(struct runnel_group *g)
 {
     if (g->state != GROUP_LIVE || g->client->state != CLIENT_READY)

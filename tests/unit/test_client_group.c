@@ -279,6 +279,23 @@ Test(client_group, giving_back)
     end_group(&x);
 }
 
+Test(client_group, an_event_loop_is_told_to_send_acknowledgements)
+{
+    struct fixture x = begin_group(true, 100, 3, "none");
+    struct runnel_record r;
+    struct runnel_lease lease;
+    for (int i = 0; i < 3; i++) {
+        next_event(&x, &r, &lease);
+        cr_assert_eq(runnel_ack(x.g, &lease), 0);
+        cr_assert_eq(runnel_timeout_ms(x.c), 0, "an acknowledgement waits to be sent");
+    }
+    while (fake_figure(x.f, FAKE_ACKED) < 3) {
+        cr_assert_geq(runnel_process(x.c), 0);
+        cr_assert_neq(runnel_timeout_ms(x.c), 0, "all are sent");
+    }
+    end_group(&x);
+}
+
 Test(client_group, stopping)
 {
     struct fixture x = begin_group(true, 50, 100, "none");
