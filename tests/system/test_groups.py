@@ -168,7 +168,10 @@ class Consuming(GroupTest):
         self.publish(range(400), None, "-K", ":")
         self.cli("group", "set", self.group, "--create", "ordered")
         outputs = [self.work / name for name in "ab"]
-        members = [self.start(*self.sub("-o", "jsonl"), stdout=output.open("wb")) for output in outputs]
+        members = []
+        for output in outputs:
+            with output.open("wb") as stream:
+                members.append(self.start(*self.sub("-o", "jsonl"), stdout=stream))
         wait_for("two members", lambda: len(self.describe()["members"]) == 2)
         wait_for("both own some", lambda: {p["owner"] for p in self.describe()["partitions"]} ==
                  {m["member"] for m in self.describe()["members"]})
@@ -225,15 +228,17 @@ class Consuming(GroupTest):
     def test_survives_the_broker(self):
         self.create()
         self.publish(range(5))
-        process = self.start(*self.sub("-n", 10, "-o", "jsonl"))
+        process = self.start(*self.sub("-o", "jsonl"))
         lines = Lines(process.stdout)
         self.assertEqual([json.loads(lines.next())["offset"] for _ in range(5)], [0, 1, 2, 3, 4])
         self.broker.restart(kill=True)
         self.publish(range(5))
-        seen = set(range(5))
-        while seen != set(range(10)) and process.poll() is None:
-            seen.add(json.loads(lines.next())["offset"])
-        wait_for("the end", lambda: self.partition()["lag"] == 0 or process.poll() is not None)
+        offset = -1
+        while offset < 9:  # some may come again: their acknowledgement was not durable
+            offset = json.loads(lines.next())["offset"]
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(WAIT), 0)
+        self.assertEqual(self.partition()["lag"], 0)
 
     def test_wrong_usage(self):
         self.create()
@@ -306,7 +311,7 @@ class Exec(GroupTest):
         self.fast_retries("shared", "retry.max=1")
         self.publish(range(20))
         log = self.work / "log"
-        run = self.script('read x; echo $x $RUNNEL_ATTEMPT >> "%s"\n[ $x = 2 ] && kill -9 $$\nexit 0' % log)
+        run = 'read x; echo $x $RUNNEL_ATTEMPT >> "%s"; [ $x = 2 ] && kill -9 $$; exit 0' % log
         self.cli(*self.sub("-n", 21, "--exec", run, "--parallel", 4))
         lines = log.read_text().splitlines()
         self.assertEqual(sorted(lines), sorted(["%d 1" % i for i in range(20)] + ["2 2"]))
@@ -355,7 +360,8 @@ class Exec(GroupTest):
                 with open(started, "rb", buffering=0) as stream:
                     Lines(stream).next()
                 process.send_signal(getattr(signal, "SIG" + name))
-                wait_for("the member stops", lambda: self.json("group", "describe", group)["members"][0]["in_flight"] == 1)
+                wait_for("the member stops",
+                         lambda: self.json("group", "describe", group)["members"][0]["in_flight"] == 1)
                 with open(gate, "w") as opened:
                     opened.write("go\n")
                 self.assertEqual(process.wait(WAIT), code)
@@ -374,13 +380,13 @@ class Exec(GroupTest):
         while not self.json("dlq", "list", self.topic):
             process = self.start(*self.sub("--exec", poison))
             wait_for("it dies, or the poison does", lambda: process.poll() is not None or
-                     self.partition()["lag"] == 0)
+                     (self.describe()["members"] and self.describe()["lag"] == 0))
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             process.wait(WAIT)
         letter, = self.json("dlq", "list", self.topic)
         self.assertEqual(letter["original_offset"], 1)
-        self.assertEqual(letter["error_type"], "consumer_died")
+        self.assertEqual(letter["error_type"], "member_died")
         wait_for("the rest", lambda: self.partition()["lag"] == 0 or
                  self.cli(*self.sub("-n", 1, "--exec", poison)) is None)
         lines = log.read_text().splitlines()
@@ -525,7 +531,8 @@ class DeadLetters(GroupTest):
 
     def test_list_and_filters(self):
         self.kill(9, 'read x; case "$x" in *:[012],*) echo early >&2; exit 5;; esac; echo late >&2; exit 6')
-        self.cli("pub", self.topic, '{"n":100}', "-H", "color=red", "--correlation-id", "c-17", "--type", "order.placed")
+        self.cli("pub", self.topic, '{"n":100}', "-H", "color=red", "--correlation-id", "c-17", "--type",
+                 "order.placed")
         self.cli(*self.sub("-n", 1, "--exec", "exit 7"))
         self.assertEqual(self.offsets("--where-type", "exit 5"), [0, 1, 2])
         self.assertEqual(self.offsets("--where-type", "exit *"), list(range(10)))
@@ -610,7 +617,7 @@ class DeadLetters(GroupTest):
         rows = objects(self.cli("dlq", "redrive", self.topic, "--to-topic", target, "-o", "jsonl").stdout)
         self.assertEqual({r["to"] for r in rows}, {target})
         events = objects(self.cli("read", target, "-o", "jsonl").stdout)
-        self.assertEqual([e["payload"]["n"] for e in events], [0, 1, 2])
+        self.assertEqual(sorted(e["payload"]["n"] for e in events), [0, 1, 2])
         self.assertEqual(events[0]["key"], "c-1")
         self.assertEqual(events[0]["headers"], {"color": "red", "runnel-redrive-of": self.topic + ".dlq/0:0",
                                                 "runnel-redrive-attempt": "1"})
