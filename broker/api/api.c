@@ -25,6 +25,7 @@ struct api *api_create(const struct api_options *options, struct timers *timers,
     list_init(&api->holding);
     list_init(&api->door.joining);
     list_init(&api->door.changed);
+    list_init(&api->door.flows);
     list_init(&api->door.ready);
     list_init(&api->door.blocked);
     list_init(&api->door.letters);
@@ -54,6 +55,7 @@ void api_destroy(struct api *api)
     CHECK(api_idle(api));
     CHECK(list_empty(&api->parked) && list_empty(&api->resumed));
     CHECK(list_empty(&api->ready) && list_empty(&api->starved));
+    group_deliver_free_all(api);
     packer_free(&api->door.packer, false);
     ack_free_all(api);
     mem_free(MEM_API, api->items, api->item_room * sizeof(*api->items));

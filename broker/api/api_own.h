@@ -87,7 +87,8 @@ struct group_door {
     struct groups *groups;
     struct list joining;        /* seats whose reply to GROUP_JOIN waits for the journal, in order */
     struct list changed;        /* seats with changes to be told */
-    struct list ready, blocked; /* flows */
+    struct list flows;          /* all of them */
+    struct list ready, blocked; /* those with something to do */
     bool retry_blocked;
     struct list letters; /* dead letters on their way */
     uint32_t letter_count;

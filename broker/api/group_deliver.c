@@ -27,6 +27,8 @@ static struct flow *flow_of(struct api *api, struct gp *gp)
         struct flow *f = mem_zalloc(MEM_API, sizeof(*f));
         list_init(&f->link);
         list_init(&f->reading_link);
+        list_init(&f->all_link);
+        list_append(&api->door.flows, &f->all_link);
         f->api = api;
         f->gp = gp;
         f->event_bytes = FLOW_EVENT_BYTES_MIN;
@@ -76,10 +78,17 @@ void group_deliver_gone(struct api *api, struct gp *gp)
     if (!f)
         return;
     list_remove(&f->link);
+    list_remove(&f->all_link);
     flow_abandon_reading(f);
     flow_drop_history(f);
     gp->door = NULL;
     mem_free(MEM_API, f, sizeof(*f));
+}
+
+void group_deliver_free_all(struct api *api)
+{
+    while (!list_empty(&api->door.flows))
+        group_deliver_gone(api, CONTAINER_OF(api->door.flows.next, struct flow, all_link)->gp);
 }
 
 void group_deliver_session_closed(struct session *s)

@@ -40,6 +40,7 @@ struct seat {
 
 struct flow {
     struct list link;         /* see above */
+    struct list all_link;     /* in door.flows */
     struct list reading_link; /* in reading_session->flows while `reading` */
     struct api *api;
     struct gp *gp;
@@ -58,6 +59,8 @@ struct flow {
 /* group_deliver.c */
 void group_deliver_ready(struct api *api, struct gp *gp);
 void group_deliver_gone(struct api *api, struct gp *gp);
+/* The end: every flow goes, before the store does. */
+void group_deliver_free_all(struct api *api);
 void group_deliver_session_closed(struct session *s);
 /* Its connection drained. */
 void group_deliver_drained(struct session *s);

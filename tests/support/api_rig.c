@@ -280,13 +280,13 @@ void api_rig_close(struct api_rig *rig)
     store_stop(rig->store);
     while (!store_stopped(rig->store) || !api_idle(rig->api))
         api_rig_turn(rig);
+    api_destroy(rig->api);
     groups_destroy(rig->groups);
     store_destroy(rig->store);
     while (work_pending(rig->work)) {
         io_turn(rig->io, 1000000, true);
         work_collect(rig->work);
     }
-    api_destroy(rig->api);
     work_destroy(rig->work);
     timers_destroy(rig->timers);
     io_destroy(rig->io);
