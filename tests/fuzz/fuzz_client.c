@@ -5,6 +5,8 @@
  *
  * The input is a list of records: u8 kind, u16 length, bytes. Kinds below; whatever a record needs and does
  * not have is zero. Behind the last record the connection ends, and no other one can be made.
+ *
+ * fuzz_member.c is the same with a member of a group in place of producer and consumer.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,21 +17,25 @@
 #include "client/include/runnel.h"
 #include "fuzz.h"
 #include "proto/batch.h"
-#include "proto/wire.h"
+#include "proto/wire_group.h"
+
+#ifndef FUZZ_MEMBER
+#define FUZZ_MEMBER 0
+#endif
 
 enum kind {
     KIND_RAW,     /* these bytes as they are */
     KIND_REPLY,   /* a reply to the oldest request, with these bytes as body */
     KIND_REFUSE,  /* a refusal of it: u16 code, then the sentence */
     KIND_GOOD,    /* the right answer to it */
-    KIND_DELIVER, /* these bytes as batches for the last subscription */
+    KIND_DELIVER, /* these bytes as batches for the last subscription; for the member: as DELIVER or ASSIGN */
     KIND_BATCH,   /* a sound batch for it, spoiled: pairs of position and bits to turn */
-    KIND_END,     /* SUB_END */
+    KIND_END,     /* SUB_END, GROUP_END */
     KIND_RESET,   /* the connection ends */
     KINDS,
 };
 
-enum { REQUESTS = 256, CONNECTIONS_MAX = 4, STEPS = 24, PARTITIONS = 2 };
+enum { REQUESTS = 256, CONNECTIONS_MAX = 4, STEPS = 24, PARTITIONS = 2, MEMBER = 9 };
 
 static struct {
     const uint8_t *at, *end; /* of the input: what is left */
@@ -118,7 +124,15 @@ static void put_good_body(struct writer *w, uint16_t op)
         wire_put_subscribe_reply(w, &(struct wire_subscribe_reply){ 0, 0, 100 });
         break;
     case WIRE_OP_PRODUCE:
+    case WIRE_OP_GROUP_PRODUCE:
         wire_put_produced(w, &row, 1);
+        break;
+    case WIRE_OP_GROUP_JOIN:
+        wire_put_group_join_reply(w, &(struct wire_group_join_reply){ .member = MEMBER,
+                                                                      .member_id = bytes_of("m"),
+                                                                      .mode = WIRE_GROUP_ORDERED,
+                                                                      .ack_wait_ms = 2,
+                                                                      .max_in_flight = 4 });
         break;
     default:
         break;
@@ -127,29 +141,56 @@ static void put_good_body(struct writer *w, uint16_t op)
 
 static void put_good(void)
 {
-    uint8_t body[256];
+    uint8_t body[256] = { 0 };
     struct writer w = writer_of(body, sizeof(body));
     uint16_t op = b.ops[b.head % REQUESTS];
     put_good_body(&w, op);
     put_frame(op, WIRE_REPLY, b.ids[b.head++ % REQUESTS], body, writer_len(&w));
+    if (op != WIRE_OP_GROUP_JOIN)
+        return;
+    w = writer_of(body, sizeof(body));
+    write_u32(&w, 1);
+    write_u16(&w, PARTITIONS);
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        wire_put_group_change_row(
+            &w, &(struct wire_group_change_row){ WIRE_GROUP_ASSIGNED, i + 1, 1, i, 0, bytes_of("t") });
+    put_frame(WIRE_OP_GROUP_ASSIGN, WIRE_PUSH, MEMBER, body, writer_len(&w));
+}
+
+/* What stands before the batch in a delivery; its bytes. */
+static uint32_t put_deliver_head(uint8_t *to)
+{
+    uint8_t row[WIRE_GROUP_DELIVERED];
+    struct writer r = writer_of(row, sizeof(row)), w = writer_of(to, 64);
+    if (!FUZZ_MEMBER) {
+        write_i64(&w, INT64_MAX);
+        return writer_len(&w);
+    }
+    wire_put_group_delivered(&r, &(struct wire_group_delivered){ (uint64_t)b.next, 5, 0 });
+    wire_put_group_deliver(&w,
+                           &(struct wire_group_deliver){ .assignment = 1 + (uint32_t)b.next / 5 % PARTITIONS,
+                                                         .epoch = 1,
+                                                         .count = 1,
+                                                         .ranges = { row, sizeof(row) } });
+    return writer_len(&w);
 }
 
 static void put_batch(const uint8_t *turns, uint32_t n)
 {
-    uint8_t body[8 + 1024];
+    uint8_t body[64 + 1024];
     struct batch_builder builder;
     struct header h = { bytes_of("name"), bytes_of("value") };
-    memset(body, 0xff, 8);
-    body[7] = 0x7f;
-    batch_build_start(&builder, body + 8, 1024);
+    uint32_t head = put_deliver_head(body);
+    batch_build_start(&builder, body + head, 1024);
     for (int i = 0; i < 5; i++)
         batch_build_add(&builder, 1000, bytes_of("key"), bytes_of("some bytes"), &h, 1);
     uint32_t bytes = batch_build_finish(&builder, -1, -1, -1);
-    batch_set_base_offset(body + 8, b.next);
+    batch_set_base_offset(body + head, b.next);
     b.next += 5;
     for (uint32_t i = 0; i + 2 < n; i += 3)
-        body[(turns[i] | turns[i + 1] << 8) % (8 + bytes)] ^= turns[i + 2];
-    put_frame(WIRE_OP_DELIVER, WIRE_PUSH, b.subscription, body, 8 + bytes);
+        body[(turns[i] | turns[i + 1] << 8) % (head + bytes)] ^= turns[i + 2];
+    put_frame(FUZZ_MEMBER ? WIRE_OP_GROUP_DELIVER : WIRE_OP_DELIVER, WIRE_PUSH,
+              FUZZ_MEMBER ? MEMBER : b.subscription, body, head + bytes);
 }
 
 static void put_record(uint8_t kind, const uint8_t *bytes, uint32_t n)
@@ -175,7 +216,8 @@ static void put_record(uint8_t kind, const uint8_t *bytes, uint32_t n)
             memcpy(body + 4, bytes + 2, n - 2);
         n = 4 + body[2];
         if (kind % KINDS == KIND_END)
-            put_frame(WIRE_OP_SUB_END, WIRE_PUSH, b.subscription, body, n);
+            put_frame(FUZZ_MEMBER ? WIRE_OP_GROUP_END : WIRE_OP_SUB_END, WIRE_PUSH,
+                      FUZZ_MEMBER ? MEMBER : b.subscription, body, n);
         else if (asked)
             put_frame(b.ops[b.head % REQUESTS], WIRE_REPLY | WIRE_ERROR, b.ids[b.head % REQUESTS], body, n);
         b.head += asked && kind % KINDS == KIND_REFUSE;
@@ -185,7 +227,11 @@ static void put_record(uint8_t kind, const uint8_t *bytes, uint32_t n)
             put_good();
         break;
     case KIND_DELIVER:
-        put_frame(WIRE_OP_DELIVER, WIRE_PUSH, b.subscription, bytes, n);
+        if (FUZZ_MEMBER && n > 0)
+            put_frame(bytes[0] & 1 ? WIRE_OP_GROUP_ASSIGN : WIRE_OP_GROUP_DELIVER, WIRE_PUSH, MEMBER,
+                      bytes + 1, n - 1);
+        else
+            put_frame(WIRE_OP_DELIVER, WIRE_PUSH, b.subscription, bytes, n);
         break;
     case KIND_BATCH:
         put_batch(bytes, n);
@@ -221,10 +267,11 @@ ssize_t __wrap_recv(int fd, void *to, size_t size, int flags)
     if (b.out_from == b.out_to) {
         b.out_from = b.out_to = 0;
         /* The beginning is always right: to get past it by chance would take ages. */
-        if (b.opened < 5 && b.head != b.tail) {
+        const uint32_t right = FUZZ_MEMBER ? 2 : 5;
+        if (b.opened < right && b.head != b.tail) {
             b.opened++;
             put_good();
-        } else if (b.opened < 5) {
+        } else if (b.opened < right) {
             errno = EAGAIN;
             return -1;
         } else if (!next_record()) {
@@ -347,6 +394,52 @@ static void use(runnel_client *c, const runnel_options *o, size_t *left)
     }
 }
 
+/* One way or another an event leaves this member. */
+static void settle(runnel_group *g, const struct runnel_lease *lease, int way)
+{
+    switch (way % 7) {
+    case 0:
+        runnel_nack(g, lease, NULL);
+        break;
+    case 1:
+        runnel_term(g, lease, NULL);
+        break;
+    case 2:
+        runnel_release(g, lease);
+        break;
+    case 3:
+        runnel_working(g, lease);
+        runnel_ack_through(g, lease);
+        break;
+    case 4:
+        break; /* forgotten */
+    default:
+        runnel_ack(g, lease);
+        break;
+    }
+    FUZZ_CHECK(way % 7 == 4 || !runnel_holds(g, lease));
+}
+
+static void use_member(runnel_client *c, const runnel_options *o)
+{
+    static const char *const topics[] = { "t", "u.*" };
+    struct runnel_topic_event event = { "t", RUNNEL_EVENT_INIT };
+    struct runnel_record r;
+    struct runnel_lease lease;
+    runnel_group *g = runnel_group_join(c, "g", topics, 2, o);
+    for (int step = 0; g && step < STEPS; step++) {
+        const int rc = runnel_group_next(g, &r, &lease, 0);
+        if (rc == 1)
+            look(&r);
+        if (rc == 1 && step % 8 == 7)
+            runnel_group_produce(g, &event, 1, &lease, 1, NULL, 3);
+        else if (rc == 1)
+            settle(g, &lease, (int)r.offset + step);
+        runnel_process(c);
+    }
+    runnel_group_close(g, 1);
+}
+
 void fuzz_one(const uint8_t *data, size_t size)
 {
     size_t left = 0;
@@ -362,7 +455,10 @@ void fuzz_one(const uint8_t *data, size_t size)
         FUZZ_CHECK(runnel_options_set(o, set[i][0], set[i][1]) == 0);
     runnel_client *c = runnel_connect("unix:/fuzz", o);
     if (c) {
-        use(c, o, &left);
+        if (FUZZ_MEMBER)
+            use_member(c, o);
+        else
+            use(c, o, &left);
         runnel_close(c, 0);
     }
     FUZZ_CHECK(left == 0); /* each event has its report */
