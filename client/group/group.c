@@ -158,6 +158,10 @@ static void group_joined(struct runnel_client *c, struct request *r, const struc
         client_break(c, ERR_CLIENT_PROTOCOL, "the answer to GROUP_JOIN cannot be understood");
         return;
     }
+    const bool same = strlen(g->member_id) == body.member_id.len &&
+                      memcmp(g->member_id, body.member_id.at, body.member_id.len) == 0;
+    if (g->member_id[0] && !same)
+        shares_forget(g);
     memcpy(g->member_id, body.member_id.at, body.member_id.len);
     g->member_id[body.member_id.len] = '\0';
     g->member = body.member;

@@ -58,6 +58,7 @@ struct share {
     uint32_t id, partition;
     bool live;   /* false: revoked; stays until what was started is settled */
     bool listed; /* named since the last join */
+    bool orphan; /* of an earlier membership: goes when the event that is lent has been read */
     struct ranges started, pending, sent, later;
     TAILQ_ENTRY(share) acks_link, doubts_link;
     bool in_acks, in_doubts;
@@ -151,6 +152,8 @@ struct runnel_group {
 struct share *share_find(struct runnel_group *g, uint32_t id);
 /* Frees a revoked share if nothing of it is left. */
 void share_tidy(struct runnel_group *g, struct share *s);
+/* This is another member now: what was held is nobody's, and numbers mean something else. */
+void shares_forget(struct runnel_group *g);
 /* With the group: it stays in the list. */
 void share_free(struct runnel_group *g, struct share *s);
 /* GROUP_ASSIGN; false: malformed. */

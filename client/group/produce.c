@@ -72,64 +72,107 @@ static bool member_is_back(void *ctx)
     return g->state == GROUP_LIVE || g->state == GROUP_FAILED;
 }
 
+/* A call under way. */
+struct call {
+    const struct runnel_topic_event *events;
+    size_t event_count;
+    const struct runnel_lease *leases;
+    size_t lease_count;
+    uint8_t *rows; /* the leases as ranges */
+    uint32_t row_bytes;
+    uint16_t row_count;
+    int64_t deadline_ms;
+};
+
 /* One attempt: 0 and *reply, or an error. */
-static int attempt(struct runnel_group *g, const struct runnel_topic_event *events, size_t event_count,
-                   struct bytes ranges, uint16_t rows, int64_t deadline, uint8_t **reply, uint32_t *len)
+static int attempt(struct runnel_group *g, const struct call *call, uint8_t **reply, uint32_t *len)
 {
     struct runnel_client *c = g->client;
     struct publisher *p = publisher_of(g);
-    int rc = client_wait_until(c, deadline, member_is_back, g);
+    int rc = client_wait_until(c, call->deadline_ms, member_is_back, g);
     if (rc == 0)
         rc = group_over(g);
-    /* The same handles are good for the request only if the connection stayed. */
+    /* The handles of topics are the connection's; so may be what it holds, when it came back as another. */
     if (rc == 0)
-        rc = publish_open(p, events, event_count, deadline);
+        rc = publish_open(p, call->events, call->event_count, call->deadline_ms);
+    if (rc == 0)
+        rc = leases_good(g, call->leases, call->lease_count);
     if (rc)
         return rc;
-    uint32_t bytes = 16 + ranges.len + publish_bytes(p);
+    uint32_t bytes = 16 + call->row_bytes + publish_bytes(p);
     uint8_t *body = malloc(bytes);
     if (!body)
         return client_error(c, ERR_CLIENT_QUEUE_FULL, "no memory for a request of %u bytes", bytes);
     struct writer w = writer_of(body, bytes);
-    wire_put_group_produce(&w, g->member, rows, ranges);
+    wire_put_group_produce(&w, g->member, call->row_count, (struct bytes){ call->rows, call->row_bytes });
     publish_put(p, &w);
-    rc = g->state == GROUP_LIVE
-             ? request_call_until(c, WIRE_OP_GROUP_PRODUCE, (struct bytes){ body, writer_len(&w) }, false,
-                                  deadline, reply, len)
-             : -ERR_CLIENT_UNREACHABLE;
+    rc = -ERR_CLIENT_UNREACHABLE;
+    if (g->state == GROUP_LIVE)
+        rc = request_call_until(c, WIRE_OP_GROUP_PRODUCE, (struct bytes){ body, writer_len(&w) }, false,
+                                call->deadline_ms, reply, len);
     free(body);
     return rc;
 }
 
-static int produce(struct runnel_group *g, const struct runnel_topic_event *events, size_t event_count,
-                   struct bytes ranges, uint16_t rows, struct runnel_delivery *out, int64_t deadline)
+/* The events are not (or no longer) this member's. */
+static bool not_ours(int rc)
+{
+    return rc == -ERR_STALE_GENERATION || rc == -ERR_EVENT_NOT_LEASED || rc == -ERR_NOT_YOUR_EVENT ||
+           rc == -ERR_MEMBER_UNKNOWN;
+}
+
+/* It may have been stored under the present id, so its sequence numbers cannot be given again. */
+static bool id_is_used_up(int rc)
+{
+    return rc == -ERR_CLIENT_TIMEOUT || rc == -ERR_CLIENT_PROTOCOL || rc == -ERR_CLIENT_UNREACHABLE ||
+           rc == -ERR_PRODUCER_UNKNOWN || rc == -ERR_PRODUCER_FENCED || rc == -ERR_SEQUENCE_GAP;
+}
+
+static int produce(struct runnel_group *g, const struct call *call, struct runnel_delivery *out)
 {
     struct runnel_client *c = g->client;
     struct publisher *p = publisher_of(g);
     uint8_t *reply = NULL;
     uint32_t len = 0;
-    int rc;
-    do
-        rc = attempt(g, events, event_count, ranges, rows, deadline, &reply, &len);
-    while (rc == -ERR_CLIENT_UNREACHABLE && c->state != CLIENT_FAILED && client_now_ms() < deadline);
+    bool in_doubt = false;
+    int rc = attempt(g, call, &reply, &len);
+    while (rc == -ERR_CLIENT_UNREACHABLE && c->state != CLIENT_FAILED &&
+           client_now_ms() < call->deadline_ms) {
+        in_doubt = true;
+        rc = attempt(g, call, &reply, &len);
+    }
     if (rc == 0 && !publish_results(p, reader_of(reply, len), out))
         rc = client_error(c, ERR_CLIENT_PROTOCOL, "the answer to GROUP_PRODUCE cannot be understood");
     free(reply);
+    if (rc == -ERR_CLIENT_UNREACHABLE || (in_doubt && not_ours(rc)))
+        rc = client_error(
+            c, ERR_CLIENT_TIMEOUT,
+            "the connection broke before the answer came: it was done, or the events come again");
     publish_done(p, rc == 0);
-    switch (rc) {
-    case -ERR_CLIENT_UNREACHABLE:
-        rc = -ERR_CLIENT_TIMEOUT; /* whether it was done is not known */
-        break;
-    case -ERR_CLIENT_PROTOCOL:
-    case -ERR_CLIENT_TIMEOUT:
-    case -ERR_PRODUCER_UNKNOWN:
-    case -ERR_PRODUCER_FENCED:
-    case -ERR_SEQUENCE_GAP:
-        break;
-    default:
-        return rc;
+    if (id_is_used_up(rc))
+        publish_forget_id(p);
+    return rc;
+}
+
+static int call_prepare(struct runnel_group *g, struct call *call)
+{
+    struct runnel_client *c = g->client;
+    struct publisher *p = publisher_of(g);
+    int rc = p ? publish_introduce(p, call->deadline_ms)
+               : client_error(c, ERR_CLIENT_QUEUE_FULL, "no memory to publish");
+    if (rc == 0)
+        rc = publish_open(p, call->events, call->event_count, call->deadline_ms);
+    if (rc == 0)
+        rc = publish_build(p, call->events, call->event_count);
+    if (rc == 0 && !(call->rows = malloc(call->lease_count * WIRE_GROUP_RANGE + 1)))
+        rc = client_error(c, ERR_CLIENT_QUEUE_FULL, "no memory for %zu acknowledgements", call->lease_count);
+    if (rc == 0) {
+        struct writer w = writer_of(call->rows, (uint32_t)(call->lease_count * WIRE_GROUP_RANGE));
+        call->row_count = put_leases(&w, call->leases, call->lease_count);
+        call->row_bytes = writer_len(&w);
+    } else if (p) {
+        publish_done(p, false);
     }
-    publish_forget_id(p);
     return rc;
 }
 
@@ -138,33 +181,23 @@ int runnel_group_produce(runnel_group *g, const struct runnel_topic_event *event
                          int timeout_ms)
 {
     struct runnel_client *c = g->client;
-    int64_t deadline = client_deadline(client_now_ms(), timeout_ms);
+    struct call call = { .events = events,
+                         .event_count = event_count,
+                         .leases = leases,
+                         .lease_count = lease_count,
+                         .deadline_ms = client_deadline(client_now_ms(), timeout_ms) };
     int rc = client_may_block(c);
     if (rc == 0 && (event_count == 0 || event_count > UINT16_MAX || lease_count > UINT16_MAX))
         rc = client_error(c, ERR_CLIENT_ARGUMENT, "1 to %d events and at most as many acknowledgements",
                           UINT16_MAX);
     if (rc == 0)
         rc = leases_good(g, leases, lease_count);
-    struct publisher *p = rc == 0 ? publisher_of(g) : NULL;
-    if (rc == 0 && !p)
-        rc = client_error(c, ERR_CLIENT_QUEUE_FULL, "no memory to publish");
     if (rc == 0)
-        rc = publish_introduce(p, deadline);
-    if (rc == 0)
-        rc = publish_open(p, events, event_count, deadline);
+        rc = call_prepare(g, &call);
     if (rc)
         return rc;
-    uint8_t *rows = malloc(lease_count * WIRE_GROUP_RANGE + 1);
-    rc = rows ? publish_build(p, events, event_count) : client_error(c, ERR_CLIENT_QUEUE_FULL, "no memory");
-    if (rc) {
-        publish_done(p, false);
-        free(rows);
-        return rc;
-    }
-    struct writer w = writer_of(rows, (uint32_t)(lease_count * WIRE_GROUP_RANGE));
-    uint16_t count = put_leases(&w, leases, lease_count);
-    rc = produce(g, events, event_count, (struct bytes){ rows, writer_len(&w) }, count, out, deadline);
-    free(rows);
+    rc = produce(g, &call, out);
+    free(call.rows);
     for (size_t i = 0; rc == 0 && i < lease_count; i++) {
         struct share *s = share_find(g, leases[i].assignment);
         if (s && ranges_take(&s->started, leases[i].offset, leases[i].epoch))

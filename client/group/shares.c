@@ -73,8 +73,29 @@ void share_free(struct runnel_group *g, struct share *s)
     free(s);
 }
 
+void shares_forget(struct runnel_group *g)
+{
+    for (uint32_t i = 0; i < g->share_count; i++) {
+        struct share *s = g->shares[i];
+        s->started.count = s->pending.count = s->sent.count = s->later.count = 0;
+        s->live = false;
+        s->orphan = true;
+        if (s->queued == 0)
+            share_free(g, s);
+    }
+    g->share_count = g->live_count = 0;
+    g->share_hint = NULL;
+    g->out = g->pending = 0;
+    g->later = false;
+}
+
 void share_tidy(struct runnel_group *g, struct share *s)
 {
+    if (s->orphan) {
+        if (!s->queued)
+            share_free(g, s);
+        return;
+    }
     if (s->live || s->queued || s->started.count || s->pending.count || s->sent.count || s->later.count)
         return;
     uint32_t i = share_index(g, s->id);

@@ -353,7 +353,7 @@ struct runnel_topic_event {
 /* Publishes events, to any topics, and acknowledges what was consumed: entirely or not at all, also through
  * crashes and broken connections. Waits up to timeout_ms. 0: done; `out` (may be NULL) has an entry for each
  * event. A negative code: nothing was done and the events are still out with this member; but
- * -RUNNEL_E_TIMEOUT: it is not known whether it was done. */
+ * -RUNNEL_E_TIMEOUT: the answer was lost: either all of it was done, or the events come again. */
 RUNNEL_API int runnel_group_produce(runnel_group *group, const struct runnel_topic_event *events,
                                     size_t event_count, const struct runnel_lease *leases, size_t lease_count,
                                     struct runnel_delivery *out, int timeout_ms);

@@ -52,6 +52,8 @@ struct fake_script {
      * it is out. End each member with this code. Take back everything that is out, once (as if ack.wait had
      * run out). */
     atomic_int group_revoke, group_end, group_expire;
+    /* Forget members and who has what, as a killed broker does, when somebody joins; once. */
+    atomic_int group_restart;
 };
 
 struct fake_setup {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/support/fake_group.c: the fake broker's one group, over the partitions of topic "t". Assignment i + 1
- * is partition i. Retries come at once, and a dead letter is a message kept for the test.
+ * tests/support/fake_group.c: the fake broker's one group, over the partitions of topic "t". Retries
+ * come at once, and a dead letter is a message kept for the test.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,19 @@
 enum { RETRY_MAX = 3, BATCHES_PER_DELIVERY = 3, ROWS_MAX = 64 };
 
 /* ---- events ---- */
+
+/* After a restart partitions have other numbers. */
+static uint32_t assignment_of(const struct fake_broker *f, uint32_t partition)
+{
+    return 1 + (partition + f->group.restarts) % f->setup.partitions;
+}
+
+/* One that is not there for an assignment that is none. */
+static uint32_t partition_of(const struct fake_broker *f, uint32_t assignment)
+{
+    const uint32_t n = f->setup.partitions;
+    return assignment - 1 < n ? (assignment - 1 + n - f->group.restarts % n) % n : n;
+}
 
 static struct event *event_at(struct fake_broker *f, uint32_t partition, int64_t offset)
 {
@@ -66,7 +79,7 @@ static void push_change(struct fake_broker *f, struct fake_member *m, uint8_t ki
                         int64_t offset)
 {
     struct wire_group_change_row row = { .kind = kind,
-                                         .assignment = partition + 1,
+                                         .assignment = assignment_of(f, partition),
                                          .epoch = f->group.gps[partition].epoch,
                                          .partition = partition,
                                          .offset = (uint64_t)offset,
@@ -122,6 +135,22 @@ static void rebalance(struct fake_broker *f)
     }
 }
 
+/* As a broker that was killed: who had what is forgotten, what is settled is not. */
+static void restart(struct fake_broker *f)
+{
+    struct fake_group *g = &f->group;
+    for (uint32_t p = 0; p < f->setup.partitions; p++) {
+        for (int64_t o = 0; o < f->logs[p].end; o++)
+            if (event_at(f, p, o)->state == EVENT_OUT)
+                event_at(f, p, o)->state = EVENT_NEW;
+        g->gps[p].owner = -1;
+        g->gps[p].epoch = 0;
+        g->gps[p].moving = false;
+    }
+    memset(g->members, 0, sizeof(g->members));
+    g->restarts++;
+}
+
 static void scripted(struct fake_broker *f)
 {
     struct fake_group *g = &f->group;
@@ -151,11 +180,12 @@ static void scripted(struct fake_broker *f)
 
 /* ---- joining, leaving ---- */
 
-static bool is_held(const struct wire_group_join *join, uint32_t partition, int64_t offset)
+static bool is_held(const struct fake_broker *f, const struct wire_group_join *join, uint32_t partition,
+                    int64_t offset)
 {
     for (uint16_t i = 0; i < join->held_count; i++) {
         struct wire_group_range r = wire_group_range_at(join->held, i);
-        if (r.assignment == partition + 1 && offset >= (int64_t)r.first &&
+        if (r.assignment == assignment_of(f, partition) && offset >= (int64_t)r.first &&
             offset < (int64_t)r.first + r.count)
             return true;
     }
@@ -167,7 +197,7 @@ static void take_back(struct fake_broker *f, uint8_t member, const struct wire_g
     for (uint32_t p = 0; p < f->setup.partitions; p++)
         for (int64_t o = 0; o < f->logs[p].end; o++) {
             struct event *e = event_at(f, p, o);
-            if (out_with(e, member) && !(but && is_held(but, p, o)))
+            if (out_with(e, member) && !(but && is_held(f, but, p, o)))
                 event_back(f, e, EVENT_NEW);
         }
 }
@@ -175,6 +205,8 @@ static void take_back(struct fake_broker *f, uint8_t member, const struct wire_g
 static void on_join(struct fake_broker *f, struct conn *c, const struct wire_header *h, struct reader body)
 {
     static struct wire_group_join join;
+    if (atomic_exchange(&f->script.group_restart, 0))
+        restart(f);
     struct fake_group *g = &f->group;
     int i = 0, mode = f->setup.group_shared ? WIRE_GROUP_SHARED : WIRE_GROUP_ORDERED;
     if (!wire_get_group_join(body, &join)) {
@@ -202,7 +234,7 @@ static void on_join(struct fake_broker *f, struct conn *c, const struct wire_hea
     if (join.max_in_flight && join.max_in_flight < m->max)
         m->max = join.max_in_flight;
     memset(m->last, 0xff, sizeof(m->last));
-    snprintf(m->id, sizeof(m->id), "member-%d", i);
+    snprintf(m->id, sizeof(m->id), "member-%d%c", i, g->restarts ? 'a' + (int)g->restarts : 0);
     g->generation++;
     struct wire_group_join_reply reply = { .member = m->handle,
                                            .member_id = bytes_of(m->id),
@@ -217,7 +249,7 @@ static void on_join(struct fake_broker *f, struct conn *c, const struct wire_hea
     for (uint32_t p = 0; p < f->setup.partitions; p++)
         if (f->setup.group_shared || (g->gps[p].owner == i && back && !g->gps[p].moving))
             rows[count++] = (struct wire_group_change_row){ .kind = WIRE_GROUP_ASSIGNED,
-                                                            .assignment = p + 1,
+                                                            .assignment = assignment_of(f, p),
                                                             .epoch = g->gps[p].epoch,
                                                             .partition = p,
                                                             .topic = bytes_of("t") };
@@ -260,7 +292,9 @@ void group_conn_closed(struct fake_broker *f, struct conn *c)
 static int settle(struct fake_broker *f, uint8_t member, const struct wire_group_range *r, int64_t offset,
                   uint16_t op)
 {
-    struct event *e = r->assignment - 1 < f->setup.partitions ? event_at(f, r->assignment - 1, offset) : NULL;
+    struct event *e = partition_of(f, r->assignment) < f->setup.partitions
+                          ? event_at(f, partition_of(f, r->assignment), offset)
+                          : NULL;
     if (!e)
         return ERR_EVENT_NOT_LEASED;
     if (e->state == EVENT_DONE && op == WIRE_OP_GROUP_ACK)
@@ -322,8 +356,8 @@ static void on_nack(struct fake_broker *f, struct conn *c, const struct wire_hea
 {
     struct wire_group_nack nack = { 0 };
     struct fake_group *g = &f->group;
-    bool good = wire_get_group_nack(body, &nack) && nack.assignment - 1 < f->setup.partitions;
-    struct event *e = good ? event_at(f, nack.assignment - 1, (int64_t)nack.offset) : NULL;
+    bool good = wire_get_group_nack(body, &nack) && partition_of(f, nack.assignment) < f->setup.partitions;
+    struct event *e = good ? event_at(f, partition_of(f, nack.assignment), (int64_t)nack.offset) : NULL;
     if (!good || !member_of(f, c, nack.member) || !out_with(e, (uint8_t)(nack.member - 50)) ||
         e->epoch != nack.epoch) {
         answer_error(f, c, h, ERR_STALE_GENERATION, "the event is not out with this member");
@@ -336,7 +370,7 @@ static void on_nack(struct fake_broker *f, struct conn *c, const struct wire_hea
                  (const char *)nack.type.at, (int)nack.message.len, (const char *)nack.message.at);
     ANSWER(f, c, h, (void)0);
     if (!f->setup.group_shared)
-        withdraw(f, nack.assignment - 1, (int64_t)nack.offset);
+        withdraw(f, partition_of(f, nack.assignment), (int64_t)nack.offset);
     rebalance(f);
 }
 
@@ -351,7 +385,7 @@ static void on_group_produce(struct fake_broker *f, struct conn *c, const struct
     for (uint16_t i = 0; code == ERR_OK && i < p.count; i++) {
         struct wire_group_range r = wire_group_range_at(p.ranges, i);
         for (uint32_t n = 0; n < r.count && code == ERR_OK; n++) {
-            struct event *e = event_at(f, r.assignment - 1, (int64_t)r.first + n);
+            struct event *e = event_at(f, partition_of(f, r.assignment), (int64_t)r.first + n);
             if (!e || (e->state != EVENT_DONE && !out_with(e, (uint8_t)(p.member - 50))))
                 code = ERR_STALE_GENERATION;
         }
@@ -442,7 +476,7 @@ static bool deliver_to(struct fake_broker *f, struct fake_member *m, uint8_t mem
                                                                  event_at(f, partition, first)->attempts });
     struct writer w = writer_of(frame, bytes + 128);
     uint8_t *start = wire_frame_begin(&w);
-    struct wire_group_deliver deliver = { .assignment = partition + 1,
+    struct wire_group_deliver deliver = { .assignment = assignment_of(f, partition),
                                           .epoch = gp->epoch,
                                           .end_offset = (uint64_t)l->end,
                                           .count = 1,

@@ -82,7 +82,7 @@ struct fake_member {
 struct fake_group {
     struct fake_member members[MEMBERS_MAX];
     struct fake_gp gps[FAKE_PARTITIONS_MAX];
-    uint32_t generation;
+    uint32_t generation, restarts;
     char dead[DEAD_MAX][64]; /* messages of dead letters */
     uint32_t dead_count;
 };

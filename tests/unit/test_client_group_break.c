@@ -113,6 +113,58 @@ Test(client_group_break, closing_without_a_broker_ends)
     fake_stop(x.f);
 }
 
+/* Numbers of assignments and epochs mean something else then: nothing may be taken for another partition's.
+ */
+static void killed_broker(bool shared)
+{
+    struct fixture x = begin_group(shared, 30, 600, "none");
+    struct runnel_record r;
+    struct runnel_lease lease, old[10];
+    uint8_t times[600] = { 0 };
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 10; i++)
+            next_event(&x, &r, &old[i]);
+        for (int i = 0; i < 5; i++)
+            cr_assert_eq(runnel_ack(x.g, &old[i]), 0);
+        if (round % 2)
+            cr_assert_eq(runnel_nack(x.g, &old[9], NULL), 0);
+        char before[64];
+        snprintf(before, sizeof(before), "%s", runnel_group_member_id(x.g));
+        atomic_store(&fake_script(x.f)->group_restart, 1);
+        fake_drop(x.f);
+        while (!strcmp(before, runnel_group_member_id(x.g)) || !runnel_group_partitions(x.g))
+            cr_assert_geq(runnel_wait(x.c, 100), 0);
+        for (int i = 5; i < 9; i++)
+            cr_assert_eq(runnel_ack(x.g, &old[i]), -RUNNEL_E_STALE_GENERATION);
+        cr_assert_eq(runnel_group_in_flight(x.g), 0);
+    }
+    while (fake_group_done(x.f, 0) + fake_group_done(x.f, 1) + fake_group_done(x.f, 2) < 600) {
+        if (runnel_group_next(x.g, &r, &lease, 100) != 1)
+            continue;
+        check_event(&x, &r);
+        times[r.offset * 3 + r.partition]++;
+        cr_assert_eq(runnel_ack(x.g, &lease), 0);
+    }
+    uint32_t seen = 0;
+    for (int i = 0; i < 600; i++) {
+        cr_assert_leq(times[i], 1, "event %d", i);
+        seen += times[i];
+    }
+    cr_assert_geq(seen, 600 - 5 * 5, "only what was acknowledged before did not come again");
+    cr_assert_eq(fake_figure(x.f, FAKE_ACKED_LATE), 0);
+    end_group(&x);
+}
+
+Test(client_group_break, killed_broker_ordered)
+{
+    killed_broker(false);
+}
+
+Test(client_group_break, killed_broker_shared)
+{
+    killed_broker(true);
+}
+
 /* ---- publishing and acknowledging as one ---- */
 
 /* As many events as come, consumed from partition 0 ... and published to partition 2, in groups of five. */
