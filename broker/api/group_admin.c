@@ -318,24 +318,29 @@ enum net_take group_admin_forget(struct session *s, const struct request *rq)
 
 /* ---- positions given by hand ---- */
 
-static enum error commit_gp(struct session *s, struct group *g, const struct wire_group_commit_row *row,
-                            struct gp **out, char *why)
+/* ERR_OK: the position can be given. Nothing is changed. */
+static enum error commit_check(struct session *s, struct group *g, const struct wire_group_commit_row *row,
+                               struct topic **topic, char *why)
 {
-    struct topic *t = catalog_find(s->api->store, row->topic);
+    struct topic *t = *topic = catalog_find(s->api->store, row->topic);
     if (!t || row->partition >= t->partition_count) {
         snprintf(why, API_WHY_BYTES, "no topic %.*s with a partition %u",
                  (int)(row->topic.len < TOPIC_NAME_MAX ? row->topic.len : TOPIC_NAME_MAX),
                  (const char *)row->topic.at, row->partition);
         return t ? ERR_PARTITION_NOT_FOUND : ERR_TOPIC_NOT_FOUND;
     }
-    const enum error code = group_gp_make(g, t, row->partition, out, why);
-    if (code != ERR_OK)
-        return code;
-    struct partition *p = (*out)->partition;
-    if (row->position >= partition_start(p) && row->position <= partition_end(p))
-        return ERR_OK;
-    position_range_text(p, row->position, why);
-    return ERR_OFFSET_OUT_OF_RANGE;
+    const struct partition *p = t->partitions[row->partition];
+    if (row->position < partition_start(p) || row->position > partition_end(p)) {
+        position_range_text(p, row->position, why);
+        return ERR_OFFSET_OUT_OF_RANGE;
+    }
+    const struct gp *gp = group_gp_find(g, t, row->partition);
+    if (gp && progress_in_flight(gp->progress) > 0) {
+        snprintf(why, API_WHY_BYTES, "group %s has events of topic %s, partition %u out with its members",
+                 g->name, t->name, row->partition);
+        return ERR_GROUP_BUSY;
+    }
+    return ERR_OK;
 }
 
 /* All positions are checked before the first one is moved. */
@@ -345,16 +350,14 @@ static enum error commit_rows(struct session *s, struct group *g, struct reader 
     enum error code = ERR_OK;
     for (uint16_t i = 0; i < count && code == ERR_OK; i++) {
         struct wire_group_commit_row row;
+        struct topic *t;
         struct gp *gp;
         wire_get_group_commit_row(&rows, &row);
-        code = commit_gp(s, g, &row, &gp, why);
+        code = commit_check(s, g, &row, &t, why);
+        if (code == ERR_OK && !check)
+            code = group_gp_make(g, t, row.partition, &gp, why);
         if (code == ERR_OK && !check)
             code = group_commit(gp, row.position, why);
-        else if (code == ERR_OK && progress_in_flight(gp->progress) > 0) {
-            snprintf(why, API_WHY_BYTES, "group %s has events of topic %s, partition %u out with its members",
-                     g->name, gp->topic->name, gp->number);
-            code = ERR_GROUP_BUSY;
-        }
     }
     return code;
 }

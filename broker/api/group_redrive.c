@@ -22,7 +22,7 @@ struct redrive {
 };
 
 static enum error redrive_again(struct session *s, const struct wire_group_redrive_row *row,
-                                struct redrive *out, char *why)
+                                struct redrive *out)
 {
     struct group *g = group_find(s->api->door.groups, row->group);
     struct topic *t = catalog_find(s->api->store, row->topic);
@@ -32,9 +32,9 @@ static enum error redrive_again(struct session *s, const struct wire_group_redri
         return ERR_TOPIC_NOT_FOUND;
     if (row->partition >= t->partition_count)
         return ERR_PARTITION_NOT_FOUND;
-    const enum error code = group_gp_make(g, t, row->partition, &out->again, why);
-    if (code != ERR_OK)
-        return code;
+    out->again = group_gp_find(g, t, row->partition);
+    if (!out->again)
+        return ERR_POSITION_UNKNOWN; /* it never consumed this, or was made to forget it */
     if (row->offset < partition_start(out->again->partition) ||
         row->offset >= partition_end(out->again->partition))
         return ERR_OFFSET_OUT_OF_RANGE;
@@ -56,7 +56,7 @@ static enum error redrive_row(struct session *s, struct group *dead, struct topi
         return ERR_OFFSET_OUT_OF_RANGE;
     if (gp_settled(out->dead, row->dead_offset))
         return ERR_EVENT_NOT_LEASED; /* settled before */
-    return row->group.len ? redrive_again(s, row, out, why) : ERR_OK;
+    return row->group.len ? redrive_again(s, row, out) : ERR_OK;
 }
 
 /* Everything that may be refused as a whole. */

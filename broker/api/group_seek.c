@@ -47,15 +47,18 @@ static void seek_refuse(struct seek *k, enum error code, const char *why)
     seek_free(k);
 }
 
-/* The gp of row `i`; its positions were made when the first was asked for. */
-static enum error seek_gp(const struct seek *k, uint32_t i, struct gp **out, char *why)
+/* The gp of row `i`: NULL when the group has no position there yet. `make`: then it gets one. */
+static enum error seek_gp(const struct seek *k, uint32_t i, bool make, struct gp **out, char *why)
 {
     struct group *g = group_find(k->session->api->door.groups, bytes_of(k->group));
     if (!g || k->topic->deleted) {
         snprintf(why, API_WHY_BYTES, "%s was deleted meanwhile", g ? k->topic->name : k->group);
         return g ? ERR_TOPIC_NOT_FOUND : ERR_GROUP_NOT_FOUND;
     }
-    return group_gp_make(g, k->topic, k->first + i, out, why);
+    if (make)
+        return group_gp_make(g, k->topic, k->first + i, out, why);
+    *out = group_gp_find(g, k->topic, k->first + i);
+    return ERR_OK;
 }
 
 static void seek_reply(struct seek *k)
@@ -88,7 +91,7 @@ static void seek_move(struct seek *k)
             return;
         }
         for (uint32_t i = 0; i < k->count; i++) {
-            enum error code = seek_gp(k, i, &gp, why);
+            enum error code = seek_gp(k, i, true, &gp, why);
             if (code == ERR_OK)
                 code = group_seek(gp, k->rows[i].to, why);
             if (code != ERR_OK) {
@@ -133,20 +136,22 @@ static void seek_advance(struct seek *k)
     struct gp *gp;
     for (; k->at < k->count; k->at++) {
         struct wire_group_moved *row = &k->rows[k->at];
-        const enum error code = seek_gp(k, k->at, &gp, why);
+        const enum error code = seek_gp(k, k->at, false, &gp, why);
         if (code != ERR_OK) {
             seek_refuse(k, code, why);
             return;
         }
+        /* Without a position it moves from where it would begin. */
+        struct partition *p = k->topic->partitions[k->first + k->at];
         *row = (struct wire_group_moved){ .partition = k->first + k->at,
-                                          .from = progress_position(gp->progress) };
+                                          .from = gp ? progress_position(gp->progress) : partition_end(p) };
         if (k->position.from == WIRE_FROM_TIME) {
-            k->reading = reading_time(k->session->api, gp->partition, k->position.value, k, seek_time_done);
+            k->reading = reading_time(k->session->api, p, k->position.value, k, seek_time_done);
             return;
         }
         if (k->position.from == WIRE_FROM_SHIFT) {
-            row->to = seek_shifted(gp->partition, row->from, k->position.value);
-        } else if (!position_resolve(gp->partition, &k->position, &row->to, why)) {
+            row->to = seek_shifted(p, row->from, k->position.value);
+        } else if (!position_resolve(p, &k->position, &row->to, why)) {
             seek_refuse(k, ERR_OFFSET_OUT_OF_RANGE, why);
             return;
         }

@@ -223,6 +223,12 @@ def group_breaker(c, group, order):
     c.request(BREAKER, string(group) + u8(order)).done()
 
 
+def group_commit(c, group, rows):
+    """`rows`: (topic, partition, position) each."""
+    c.request(COMMIT, string(group) + u16(len(rows)) +
+              b"".join(string(t) + u32(p) + u64(o) for t, p, o in rows)).done()
+
+
 def redrive(c, dead_topic, rows, batches=None):
     """`rows`: (partition, offset, group, topic, original partition, original offset) each; a code each."""
     body = string(dead_topic) + u16(len(rows)) + b"".join(

@@ -14,7 +14,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from broker import Broker, binary  # noqa: E402
 from runnel_groups import (ASSIGN, DELIVER, EVENT_NOT_LEASED, JOIN, NOT_YOUR_EVENT, ORDERED, REVOKED,  # noqa: E402
-                           REWOUND, SHARED, STALE_GENERATION, START, Member, group_breaker, group_delete,
+                           REWOUND, SHARED, STALE_GENERATION, START, Member, group_breaker, group_commit, group_delete,
                            group_describe, group_list, group_seek, group_set, redrive)
 from runnel_wire import (Client, Record, RunnelError, at_offset, encode_batch, from_end, from_start,  # noqa: E402
                          string, u8, u16, u32)
@@ -501,6 +501,17 @@ class Groups(unittest.TestCase):
         self.assertEqual([e.offset for e in self.take(m, 6)], [4, 5, 6, 7, 8, 9])
         self.refused(70, group_seek, self.c, "g", "t", at_offset(99))
         self.assertEqual(group_seek(self.c, "g", "t", from_end())[0][2], 10)
+
+    def test_what_is_refused_or_only_looked_at_changes_nothing(self):
+        t = self.topic()
+        self.fill(t, 10)
+        group_set(self.c, "g", create=ORDERED)
+        self.assertEqual(group_seek(self.c, "g", "t", from_start(), dry=True), [(0, 10, 0)])
+        self.refused(70, group_commit, self.c, "g", [("t", 0, 99)])
+        self.assertEqual(redrive(self.c, "t", [(0, 0, "g", "t", 0, 0)]), [89])
+        self.assertEqual(group_describe(self.c, "g").partitions, [])
+        group_commit(self.c, "g", [("t", 0, 4)])
+        self.assertEqual(self.described("g").position, 4)
 
     def test_names_for_what_is_wrong(self):
         self.topic()
