@@ -28,6 +28,7 @@ struct api *api_create(const struct api_options *options, struct timers *timers,
     list_init(&api->door.flows);
     list_init(&api->door.ready);
     list_init(&api->door.blocked);
+    list_init(&api->door.holding);
     list_init(&api->door.letters);
     return api;
 }
@@ -109,7 +110,7 @@ static void api_on_unlent(void *ctx, const uint8_t *data, uint32_t bytes, void *
 {
     struct api *api = ctx;
     reading_unlent(api, data, bytes, pin);
-    api->door.retry_blocked = true; /* memory for sending and reading came back */
+    api->door.retry_blocked = true;
 }
 
 struct net_events api_net_events(struct api *api)
@@ -197,7 +198,8 @@ void api_turn_end(struct api *api)
 
 bool api_busy(const struct api *api)
 {
-    return !list_empty(&api->ready) || !list_empty(&api->door.ready) || !list_empty(&api->resumed) ||
+    return !list_empty(&api->ready) || !list_empty(&api->door.ready) ||
+           (api->door.retry_blocked && !list_empty(&api->door.blocked)) || !list_empty(&api->resumed) ||
            (api->room && !list_empty(&api->parked));
 }
 

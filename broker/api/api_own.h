@@ -89,9 +89,11 @@ struct group_door {
     struct list changed;        /* seats with changes to be told */
     struct list flows;          /* all of them */
     struct list ready, blocked; /* those with something to do */
-    bool retry_blocked;
-    struct list letters; /* dead letters on their way */
+    struct list holding;        /* those that hold memory read from segments */
+    bool retry_blocked;         /* memory for sending or reading came back */
+    struct list letters;        /* dead letters on their way */
     uint32_t letter_count;
+    uint64_t letter_told_ms;
     struct packer packer; /* compressed batches that are opened for one event */
 };
 

@@ -11,6 +11,7 @@
 
 #include "api/group_own.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/diag.h"
 #include "base/mem.h"
 #include "group/deadletter.h"
@@ -19,6 +20,7 @@
 enum {
     LETTERS_MAX = 64,      /* reads at once: each may hold a megabyte */
     LETTER_LATER_MS = 100, /* until what could not be done is tried again */
+    LETTER_TELL_MS = 1000, /* at most one message in so long: a thousand events may share a reason */
     LETTER_READ_BYTES = 4096,
     LETTER_PACKER_KEEP = 1 << 20, /* larger buffers of unpacked batches are not kept */
 };
@@ -50,6 +52,16 @@ void group_dead_gone(struct api *api, const struct gp *gp)
     }
 }
 
+static void dead_tell(struct api *api, const struct gp *gp, const char *what, const char *why)
+{
+    const uint64_t now = api->clock->mono_ns / 1000000;
+    if (api->door.letter_told_ms && now - api->door.letter_told_ms < LETTER_TELL_MS)
+        return;
+    api->door.letter_told_ms = now;
+    diag(DIAG_ERROR, "groups", what, DIAG_KS("reason", why), DIAG_KS("group", gp->group->name),
+         DIAG_KS("topic", gp->topic->name), DIAG_KU("partition", gp->number));
+}
+
 static void dead_later(struct gp *gp, uint64_t offset)
 {
     group_give_up_later(gp, offset, LETTER_LATER_MS);
@@ -65,12 +77,13 @@ static void dead_settle(struct api *api, struct gp *gp, uint64_t offset)
     }
     group_settled(gp, offset, false);
     groups_flush(api->door.groups, &ok);
+    CHECK(ok); /* groups_room() said yes */
 }
 
 /* ---- where it goes ---- */
 
 /* The name of the dead-letter topic; false: none, on purpose. */
-static bool dead_topic_name(const struct gp *gp, char *out)
+static bool dead_topic_name(struct api *api, const struct gp *gp, char *out)
 {
     const struct bytes topic = { (const uint8_t *)gp->topic->name, gp->topic->name_len };
     const char *set = gp->group->settings.dlq_topic_name;
@@ -82,8 +95,7 @@ static bool dead_topic_name(const struct gp *gp, char *out)
     }
     if (deadletter_topic(topic, out))
         return true;
-    diag(DIAG_ERROR, "groups", "no dead letter: the name of its topic would be too long; set dlq.topic",
-         DIAG_KS("group", gp->group->name), DIAG_KS("topic", gp->topic->name));
+    dead_tell(api, gp, "no dead letter: the name of its topic would be too long", "set dlq.topic");
     return false;
 }
 
@@ -104,8 +116,7 @@ static struct topic *dead_topic(struct api *api, const struct gp *gp, const char
         catalog_create(api->store, bytes_of(name), gp->topic->partition_count, names, values, 2, &t, why);
     if (code == ERR_OK)
         return t;
-    diag(DIAG_ERROR, "groups", "the dead-letter topic cannot be made", DIAG_KS("topic", name),
-         DIAG_KS("reason", why));
+    dead_tell(api, gp, "the dead-letter topic cannot be made", why);
     return NULL;
 }
 
@@ -151,7 +162,7 @@ static void dead_write(struct api *api, struct gp *gp, uint64_t offset, struct r
     struct topic *t = NULL;
     if (!group_failure(gp, offset, &f))
         return; /* settled meanwhile: a seek */
-    if (store_accepts(api->store, why) == ERR_OK && dead_topic_name(gp, name))
+    if (store_accepts(api->store, why) == ERR_OK && dead_topic_name(api, gp, name))
         t = dead_topic(api, gp, name);
     if (!t) {
         dead_later(gp, offset);
@@ -204,11 +215,17 @@ static void dead_found(struct api *api, struct gp *gp, uint64_t offset, const ui
         break;
     }
     if (why[0])
-        diag(DIAG_ERROR, "groups", "no dead letter: the event cannot be read", DIAG_KS("reason", why),
-             DIAG_KS("group", gp->group->name), DIAG_KS("topic", gp->topic->name),
-             DIAG_KU("partition", gp->number), DIAG_KU("offset", offset));
+        dead_tell(api, gp, "no dead letter: the event cannot be read", why);
     if (api->door.packer.size > LETTER_PACKER_KEEP)
         packer_free(&api->door.packer, false);
+}
+
+/* Retention was faster, or the segment is damaged: reading it again will not help. */
+static void dead_unreadable(struct api *api, struct gp *gp, uint64_t offset, enum error code)
+{
+    if (code != ERR_OFFSET_OUT_OF_RANGE)
+        dead_tell(api, gp, "no dead letter: the event cannot be read", error_text((uint16_t)code));
+    dead_settle(api, gp, offset);
 }
 
 static void letter_read(void *owner, struct reading *r)
@@ -221,10 +238,8 @@ static void letter_read(void *owner, struct reading *r)
     letter_free(l);
     if (r->history.error == ERR_OK)
         dead_found(api, gp, offset, r->history.slice.data, r->history.slice.bytes);
-    else if (r->history.error == ERR_OFFSET_OUT_OF_RANGE)
-        dead_settle(api, gp, offset); /* retention was faster */
     else
-        dead_later(gp, offset);
+        dead_unreadable(api, gp, offset, r->history.error);
 }
 
 static void letter_start(struct api *api, struct gp *gp, uint64_t offset)
@@ -246,7 +261,7 @@ void group_dead_start(struct api *api, struct gp *gp, uint64_t offset)
     char name[TOPIC_NAME_MAX + 1];
     struct cursor cursor = { .offset = offset };
     struct slice slice = { 0 };
-    if (!dead_topic_name(gp, name)) {
+    if (!dead_topic_name(api, gp, name)) {
         dead_settle(api, gp, offset);
         return;
     }

@@ -14,9 +14,9 @@
 #include "base/mem.h"
 
 enum {
-    FLOW_RANGE_BYTES = 64,       /* charged to the turn for a frame without batches */
-    FLOW_EVENT_BYTES_MIN = 64,   /* guesses of how many bytes so many events take */
-    FLOW_EVENT_BYTES_MAX = 4096, /* begin with this range and follow what was seen */
+    FLOW_RANGE_BYTES = 64, /* charged to the turn for a frame without batches */
+    FLOW_EVENT_BYTES_MIN =
+        64, /* the guess of what an event takes begins with this, and follows what is seen */
 };
 
 /* ---- life ---- */
@@ -28,6 +28,7 @@ static struct flow *flow_of(struct api *api, struct gp *gp)
         list_init(&f->link);
         list_init(&f->reading_link);
         list_init(&f->all_link);
+        list_init(&f->holding_link);
         list_append(&api->door.flows, &f->all_link);
         f->api = api;
         f->gp = gp;
@@ -54,6 +55,7 @@ static void flow_drop_history(struct flow *f)
     if (f->history)
         shared_unref(f->api, f->history);
     f->history = NULL;
+    list_remove(&f->holding_link);
 }
 
 static void flow_abandon_reading(struct flow *f)
@@ -101,13 +103,6 @@ void group_deliver_session_closed(struct session *s)
     }
 }
 
-static void flows_move(struct list *from, struct list *to)
-{
-    struct list *node;
-    while ((node = list_pop(from)))
-        list_append(to, node);
-}
-
 void group_deliver_drained(struct session *s)
 {
     LIST_FOR_EACH (node, &s->seats) {
@@ -119,11 +114,8 @@ void group_deliver_drained(struct session *s)
 
 void group_deliver_give_up_history(struct api *api)
 {
-    for (int i = 0; i < 2; i++) {
-        struct list *list = i ? &api->door.blocked : &api->door.ready;
-        for (struct list *node = list->next; node != list; node = node->next)
-            flow_drop_history(CONTAINER_OF(node, struct flow, link));
-    }
+    while (!list_empty(&api->door.holding))
+        flow_drop_history(CONTAINER_OF(api->door.holding.next, struct flow, holding_link));
 }
 
 /* ---- finding the bytes ---- */
@@ -263,6 +255,7 @@ static void flow_history_done(void *owner, struct reading *r)
     if (r->history.error == ERR_OK) {
         flow_drop_history(f);
         f->history = shared_take(r);
+        list_append(&f->api->door.holding, &f->holding_link);
     } else if (r->history.error == ERR_SEGMENT_CORRUPT) {
         /* Nobody can read it: the group goes on behind it. The damage was reported by name when it was met.
          */
@@ -394,19 +387,19 @@ void group_deliver_turn_end(struct api *api, uint64_t bytes_max)
 {
     struct list round;
     list_init(&round);
-    if (!list_empty(&api->door.blocked) && net_send_room(api->net) && api->door.retry_blocked)
-        flows_move(&api->door.blocked, &api->door.ready);
-    api->door.retry_blocked = false;
+    if (api->door.retry_blocked)
+        list_append_all(&api->door.ready, &api->door.blocked);
+    api->door.retry_blocked = false; /* before serving: what comes back meanwhile counts for the next turn */
     for (uint64_t bytes = 0; bytes < bytes_max;) {
         struct list *node = list_pop(&round);
         if (!node) {
             if (list_empty(&api->door.ready))
                 return;
-            flows_move(&api->door.ready, &round);
+            list_append_all(&round, &api->door.ready);
             node = list_pop(&round);
         }
         bytes += flow_serve(CONTAINER_OF(node, struct flow, link));
     }
-    flows_move(&api->door.ready, &round);
-    flows_move(&round, &api->door.ready);
+    list_append_all(&round, &api->door.ready);
+    list_append_all(&api->door.ready, &round);
 }

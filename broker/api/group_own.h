@@ -35,12 +35,12 @@ struct seat {
     struct list change_link; /* in door.changed */
     uint8_t *changes;
     uint32_t change_bytes, change_room;
-    uint16_t change_count;
 };
 
 struct flow {
     struct list link;         /* see above */
     struct list all_link;     /* in door.flows */
+    struct list holding_link; /* in door.holding while `history` */
     struct list reading_link; /* in reading_session->flows while `reading` */
     struct api *api;
     struct gp *gp;

@@ -110,19 +110,28 @@ void group_session_closed(struct session *s)
 
 /* ---- pushes ---- */
 
+/* One GROUP_ASSIGN; in several only when there are more rows than a count can say. */
 static void seat_tell(struct seat *seat)
 {
-    const uint32_t bytes = WIRE_HEADER + 6 + seat->change_bytes;
-    struct writer w = writer_of(conn_reserve(seat->session->conn, bytes), bytes);
-    uint8_t *frame = wire_frame_begin(&w);
-    write_u32(&w, seat->member->group->generation);
-    write_u16(&w, seat->change_count);
-    write_raw(&w, seat->changes, seat->change_bytes);
-    CHECK(wire_frame_end(&w, frame, WIRE_OP_GROUP_ASSIGN, WIRE_PUSH, seat->handle) == bytes);
-    conn_commit(seat->session->conn, bytes);
+    struct reader rows = reader_of(seat->changes, seat->change_bytes);
+    do {
+        const uint8_t *from = rows.at;
+        struct wire_group_change_row row;
+        uint16_t count = 0;
+        for (; count < UINT16_MAX && reader_left(&rows) > 0; count++)
+            wire_get_group_change_row(&rows, &row);
+        const uint32_t bytes = WIRE_HEADER + 6 + (uint32_t)(rows.at - from);
+        struct writer w = writer_of(conn_reserve(seat->session->conn, bytes), bytes);
+        uint8_t *frame = wire_frame_begin(&w);
+        write_u32(&w, seat->member->group->generation);
+        write_u16(&w, count);
+        write_raw(&w, from, (uint32_t)(rows.at - from));
+        CHECK(wire_frame_end(&w, frame, WIRE_OP_GROUP_ASSIGN, WIRE_PUSH, seat->handle) == bytes);
+        conn_commit(seat->session->conn, bytes);
+    } while (reader_left(&rows) > 0);
     mem_free(MEM_API, seat->changes, seat->change_room);
     seat->changes = NULL;
-    seat->change_bytes = seat->change_room = seat->change_count = 0;
+    seat->change_bytes = seat->change_room = 0;
 }
 
 void group_tell_changes(struct api *api)
@@ -163,9 +172,6 @@ static void seat_change(struct member *m, const struct gp *gp, enum wire_group_c
     seat->change_bytes += writer_len(&w);
     if (!list_linked(&seat->change_link))
         list_append(&seat->session->api->door.changed, &seat->change_link);
-    /* More rows than a count can say wait for no turn; they are more than any broker's topics make. */
-    if (++seat->change_count == UINT16_MAX)
-        seat_tell(seat);
 }
 
 static void seat_end(struct member *m, enum error code, const char *why)

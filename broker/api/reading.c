@@ -39,6 +39,7 @@ static void reading_settle(struct api *api, struct session *s)
 {
     CHECK(api->history_count > 0);
     api->history_count--;
+    api->door.retry_blocked = true;
     if (!s)
         return;
     CHECK(s->history_count > 0);

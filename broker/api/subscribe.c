@@ -276,16 +276,9 @@ static uint32_t sub_serve(struct sub *sub)
     UNREACHABLE();
 }
 
-static void subscribe_move(struct list *from, struct list *to)
-{
-    struct list *node;
-    while ((node = list_pop(from)))
-        list_append(to, node);
-}
-
 void subscribe_drained(struct session *s)
 {
-    subscribe_move(&s->blocked, &s->api->ready);
+    list_append_all(&s->api->ready, &s->blocked);
 }
 
 static void subscribe_give_up_history(struct api *api)
@@ -304,7 +297,7 @@ static void subscribe_give_up_history(struct api *api)
 
 void subscribe_history_free(struct session *s)
 {
-    subscribe_move(&s->history_wait, &s->api->ready);
+    list_append_all(&s->api->ready, &s->history_wait);
 }
 
 /* Reads wait for memory: those who hold some without credit give it up, and those who do not read what they
@@ -323,21 +316,21 @@ static void subscribe_serve_ready(struct api *api)
     struct list round;
     list_init(&round);
     if (!list_empty(&api->starved) && net_send_room(api->net))
-        subscribe_move(&api->starved, &api->ready);
+        list_append_all(&api->ready, &api->starved);
     /* Round after round, one slice each; whoever has more is in the next round. */
     for (uint64_t bytes = 0; bytes < API_TURN_BYTES;) {
         struct list *node = list_pop(&round);
         if (!node) {
             if (list_empty(&api->ready))
                 return;
-            subscribe_move(&api->ready, &round);
+            list_append_all(&round, &api->ready);
             node = list_pop(&round);
         }
         bytes += sub_serve(CONTAINER_OF(node, struct sub, link));
     }
     /* The turn's share is used up: those who were not served are first in the next one. */
-    subscribe_move(&api->ready, &round);
-    subscribe_move(&round, &api->ready);
+    list_append_all(&round, &api->ready);
+    list_append_all(&api->ready, &round);
 }
 
 void subscribe_turn_end(struct api *api)

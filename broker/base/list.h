@@ -60,6 +60,14 @@ static inline struct list *list_pop(struct list *l)
     return node;
 }
 
+/* Everything of `from`, in its order, to the end of `to`. */
+static inline void list_append_all(struct list *to, struct list *from)
+{
+    struct list *node;
+    while ((node = list_pop(from)))
+        list_append(to, node);
+}
+
 #define LIST_FOR_EACH(node, l) for (struct list *node = (l)->next; node != (l); node = node->next)
 /* As LIST_FOR_EACH, and the body may remove `node`. */
 #define LIST_FOR_EACH_SAFE(node, l)                                                                          \
