@@ -47,7 +47,8 @@ static void ack_block_free(struct api *api, struct ack_block *b)
     mem_free(MEM_API, b, sizeof(*b) + b->room);
 }
 
-uint8_t *ack_add(struct session *s, uint64_t sequence, uint32_t bytes, uint32_t inflight_bytes)
+/* Space for an encoded reply; see ack_reply_begin(). */
+static uint8_t *ack_add(struct session *s, uint64_t sequence, uint32_t bytes, uint32_t inflight_bytes)
 {
     struct api *api = s->api;
     const uint32_t padded = ack_padded(bytes);
@@ -132,19 +133,51 @@ void api_failed(void *ctx, const char *text)
     }
 }
 
-void ack_refuse(struct session *s, const struct request *rq, enum error code, const char *text)
+struct ack_reply ack_reply_begin(struct session *s, uint64_t sequence, uint32_t body_bytes,
+                                 uint32_t inflight_bytes)
 {
-    if (s->acks_waiting == 0) {
-        api_refuse(s, rq, code, text);
-        return;
-    }
+    const uint32_t bytes = WIRE_HEADER + body_bytes;
+    const bool durable = sequence <= store_durable_sequence(s->api->store);
+    struct ack_reply reply = { .bytes = bytes, .at_once = durable && s->acks_waiting == 0 };
+    uint8_t *at = reply.at_once ? conn_reserve(s->conn, bytes)
+                                : ack_add(s, durable ? 0 : sequence, bytes, inflight_bytes);
+    reply.w = writer_of(at, bytes);
+    reply.frame = wire_frame_begin(&reply.w);
+    return reply;
+}
+
+static uint64_t ack_frame_end(struct session *s, struct ack_reply *reply, const struct request *rq,
+                              uint16_t flags)
+{
+    CHECK(wire_frame_end(&reply->w, reply->frame, rq->op, flags, rq->id) == reply->bytes);
+    if (!reply->at_once)
+        return s->api->ack_sequence;
+    conn_commit(s->conn, reply->bytes);
+    return 0;
+}
+
+uint64_t ack_reply_end(struct session *s, struct ack_reply *reply, const struct request *rq)
+{
+    return ack_frame_end(s, reply, rq, WIRE_REPLY);
+}
+
+uint64_t ack_reply(struct session *s, const struct request *rq, uint64_t sequence, const struct writer *body)
+{
+    CHECK(!body || !body->bad);
+    struct ack_reply reply = ack_reply_begin(s, sequence, body ? writer_len(body) : 0, 0);
+    if (body)
+        write_raw(&reply.w, body->start, writer_len(body));
+    return ack_reply_end(s, &reply, rq);
+}
+
+enum net_take ack_refuse(struct session *s, const struct request *rq, enum error code, const char *text)
+{
     const struct wire_error body = { .code = (uint16_t)code, .text = bytes_of(text) };
-    const uint32_t bytes = WIRE_HEADER + 2 + 2 + body.text.len;
-    struct writer w = writer_of(ack_add(s, 0, bytes, 0), bytes);
-    uint8_t *frame = wire_frame_begin(&w);
-    wire_put_error(&w, &body);
-    CHECK(wire_frame_end(&w, frame, rq->op, WIRE_REPLY | WIRE_ERROR, rq->id) == bytes);
+    struct ack_reply reply = ack_reply_begin(s, 0, 2 + 2 + body.text.len, 0);
+    wire_put_error(&reply.w, &body);
+    ack_frame_end(s, &reply, rq, WIRE_REPLY | WIRE_ERROR);
     s->api->stats.refused++;
+    return NET_TAKEN;
 }
 
 void ack_free_all(struct api *api)

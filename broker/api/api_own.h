@@ -133,8 +133,10 @@ struct api {
 enum net_take api_on_frame(void *ctx, struct conn *c, const uint8_t *frame, uint32_t bytes);
 /* Counts an unanswered FETCH or OFFSETS request, or refuses it. */
 bool fetch_admit(struct session *s, const struct request *rq);
-/* A refusal. Counted. */
-void api_refuse(struct session *s, const struct request *rq, enum error code, const char *text);
+/* A refusal, counted; the end of a request: always NET_TAKEN. */
+enum net_take api_refuse(struct session *s, const struct request *rq, enum error code, const char *text);
+/* May anything be changed just now? ERR_OK, or refuse with `why`. Asked before everything else. */
+enum error api_admit(const struct session *s, char *why);
 /* Space for a reply with a body of up to `bytes`; then api_reply_end(). */
 struct api_reply {
     struct writer w;
@@ -142,6 +144,8 @@ struct api_reply {
 };
 struct api_reply api_reply_begin(struct session *s, uint32_t bytes);
 void api_reply_end(struct session *s, struct api_reply *reply, const struct request *rq);
+/* The topic of that name; NULL: refuse as ERR_TOPIC_NOT_FOUND with `why`, which names a similar one. */
+struct topic *api_topic(const struct session *s, struct bytes name, char *why);
 /* The partition that a handle and a number name. */
 enum error api_find(const struct session *s, uint32_t handle, uint32_t partition, struct partition **out,
                     char *why);
@@ -151,12 +155,23 @@ enum net_take api_park(struct session *s);
 bool api_room_for(struct session *s, enum journal_class class, uint32_t batches, uint32_t bytes);
 
 /* ack.c */
-/* Space for an encoded reply of `bytes` that leaves when `sequence` is durable; `inflight_bytes` are given
- * back then. */
-uint8_t *ack_add(struct session *s, uint64_t sequence, uint32_t bytes, uint32_t inflight_bytes);
+/* A reply of exactly `body_bytes` that leaves when `sequence` is durable (0: is), in order behind the replies
+ * that the session still waits for; `inflight_bytes` are given back then. Then ack_reply_end(). */
+struct ack_reply {
+    struct writer w;
+    uint8_t *frame;
+    uint32_t bytes;
+    bool at_once;
+};
+struct ack_reply ack_reply_begin(struct session *s, uint64_t sequence, uint32_t body_bytes,
+                                 uint32_t inflight_bytes);
+/* The journal sequence with which it leaves; 0: it has left. */
+uint64_t ack_reply_end(struct session *s, struct ack_reply *reply, const struct request *rq);
+/* Both at once, with what `body` holds (NULL: nothing). */
+uint64_t ack_reply(struct session *s, const struct request *rq, uint64_t sequence, const struct writer *body);
+/* As api_refuse, in order behind those replies. */
+enum net_take ack_refuse(struct session *s, const struct request *rq, enum error code, const char *text);
 void ack_free_all(struct api *api);
-/* As api_refuse, in order behind the replies that the session still waits for. */
-void ack_refuse(struct session *s, const struct request *rq, enum error code, const char *text);
 
 /* produce.c */
 enum net_take produce_request(struct session *s, const struct request *rq);

@@ -10,10 +10,24 @@
 
 /* ---- replies ---- */
 
-void api_refuse(struct session *s, const struct request *rq, enum error code, const char *text)
+enum net_take api_refuse(struct session *s, const struct request *rq, enum error code, const char *text)
 {
     s->api->stats.refused++;
     conn_error(s->conn, rq->op, rq->id, code, text);
+    return NET_TAKEN;
+}
+
+enum error api_admit(const struct session *s, char *why)
+{
+    if (s->api->draining) {
+        snprintf(why, API_WHY_BYTES, "the broker is stopping: connect again later");
+        return ERR_SHUTTING_DOWN;
+    }
+    if (s->api->failed) {
+        snprintf(why, API_WHY_BYTES, "%s: %s", error_text(ERR_STORAGE_FAILED), error_fix(ERR_STORAGE_FAILED));
+        return ERR_STORAGE_FAILED;
+    }
+    return ERR_OK;
 }
 
 struct api_reply api_reply_begin(struct session *s, uint32_t bytes)
@@ -30,6 +44,19 @@ void api_reply_end(struct session *s, struct api_reply *reply, const struct requ
     const uint32_t bytes = wire_frame_end(&reply->w, reply->frame, rq->op, WIRE_REPLY, rq->id);
     CHECK(bytes); /* whoever began the reply asked for enough */
     conn_commit(s->conn, bytes);
+}
+
+struct topic *api_topic(const struct session *s, struct bytes name, char *why)
+{
+    struct topic *t = catalog_find(s->api->store, name);
+    if (t)
+        return t;
+    const char *similar = catalog_similar(s->api->store, name);
+    snprintf(why, API_WHY_BYTES, "no topic %.*s%s%s%s",
+             (int)(name.len < TOPIC_NAME_MAX ? name.len : TOPIC_NAME_MAX), (const char *)name.at,
+             similar ? ": did you mean " : ": create it with `runnel topic create`", similar ? similar : "",
+             similar ? "?" : "");
+    return NULL;
 }
 
 enum error api_find(const struct session *s, uint32_t handle, uint32_t partition, struct partition **out,
@@ -154,8 +181,7 @@ static enum net_take dispatch_unknown(struct session *s, const struct request *r
     snprintf(text, sizeof(text),
              "operation %u is not one that this broker (%s) takes: update it, or correct the client", rq->op,
              RUNNEL_VERSION);
-    api_refuse(s, rq, ERR_OP_UNKNOWN, text);
-    return NET_TAKEN;
+    return api_refuse(s, rq, ERR_OP_UNKNOWN, text);
 }
 
 enum net_take api_on_frame(void *ctx, struct conn *c, const uint8_t *frame, uint32_t bytes)

@@ -297,15 +297,11 @@ enum net_take fetch_request(struct session *s, const struct request *rq)
     struct wire_fetch body;
     struct partition *p;
     char why[API_WHY_BYTES];
-    if (!wire_get_fetch(rq->body, &body) || !position_valid(&body.position)) {
-        api_refuse(s, rq, ERR_REQUEST_INVALID, "FETCH cannot be decoded, or its position is none");
-        return NET_TAKEN;
-    }
+    if (!wire_get_fetch(rq->body, &body) || !position_valid(&body.position))
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "FETCH cannot be decoded, or its position is none");
     const enum error code = api_find(s, body.handle, body.partition, &p, why);
-    if (code != ERR_OK) {
-        api_refuse(s, rq, code, why);
-        return NET_TAKEN;
-    }
+    if (code != ERR_OK)
+        return api_refuse(s, rq, code, why);
     if (!fetch_admit(s, rq))
         return NET_TAKEN;
     const bool first = fetch_next(s, p) == NULL;

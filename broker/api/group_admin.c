@@ -29,7 +29,7 @@ static struct group *admin_group(struct session *s, const struct request *rq, st
         return g;
     snprintf(why, sizeof(why), "no group %.*s: `runnel group list` shows those there are",
              (int)(name.len < GROUP_NAME_MAX ? name.len : GROUP_NAME_MAX), (const char *)name.at);
-    group_refuse(s, rq, ERR_GROUP_NOT_FOUND, why);
+    ack_refuse(s, rq, ERR_GROUP_NOT_FOUND, why);
     return NULL;
 }
 
@@ -39,9 +39,9 @@ static struct group *admin_change(struct session *s, const struct request *rq, s
 {
     char why[API_WHY_BYTES];
     *take = NET_TAKEN;
-    const enum error code = group_admit(s, why);
+    const enum error code = api_admit(s, why);
     if (code != ERR_OK) {
-        group_refuse(s, rq, code, why);
+        ack_refuse(s, rq, code, why);
         return NULL;
     }
     if (!group_room(s, 0, 0, state_bytes)) {
@@ -54,7 +54,7 @@ static struct group *admin_change(struct session *s, const struct request *rq, s
 static enum net_take admin_done(struct session *s, const struct request *rq, enum error code, const char *why)
 {
     if (code != ERR_OK)
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     group_reply_durable(s, rq, NULL);
     return NET_TAKEN;
 }
@@ -80,7 +80,7 @@ enum net_take group_admin_list(struct session *s, const struct request *rq)
 {
     struct wire_group_list body;
     if (!wire_get_group_list(rq->body, &body))
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_LIST cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_LIST cannot be decoded");
     const uint32_t most = body.max && body.max < GROUP_LIST_MAX ? body.max : GROUP_LIST_MAX;
     struct api_reply r = api_reply_begin(s, 5 + most * GROUP_ROW_BYTES);
     struct group *g = group_next(s->api->door.groups, body.after);
@@ -198,7 +198,7 @@ enum net_take group_admin_describe(struct session *s, const struct request *rq)
     struct wire_group_name body;
     char reason[GROUP_WHY_BYTES];
     if (!wire_get_group_name(rq->body, &body))
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_DESCRIBE cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_DESCRIBE cannot be decoded");
     struct group *g = admin_group(s, rq, body.group);
     if (!g)
         return NET_TAKEN;
@@ -247,10 +247,10 @@ enum net_take group_admin_set(struct session *s, const struct request *rq)
     struct group *g;
     char why[API_WHY_BYTES];
     if (!wire_get_group_set(rq->body, &body) || body.create_mode > WIRE_GROUP_SHARED)
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_SET cannot be decoded");
-    enum error code = group_admit(s, why);
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_SET cannot be decoded");
+    enum error code = api_admit(s, why);
     if (code != ERR_OK)
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     if (!group_room(s, 0, 0, GROUP_STATE_BYTES))
         return api_park(s);
     for (uint16_t i = 0; i < body.config_count; i++) {
@@ -269,7 +269,7 @@ enum net_take group_admin_delete(struct session *s, const struct request *rq)
     enum net_take take;
     char why[API_WHY_BYTES];
     if (!wire_get_group_name(rq->body, &body))
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_DELETE cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_DELETE cannot be decoded");
     struct group *g = admin_change(s, rq, body.group, GROUP_STATE_BYTES, &take);
     return g ? admin_done(s, rq, group_delete(g, why), why) : take;
 }
@@ -279,27 +279,12 @@ enum net_take group_admin_breaker(struct session *s, const struct request *rq)
     struct wire_group_breaker_set body;
     enum net_take take;
     if (!wire_get_group_breaker_set(rq->body, &body) || body.order > WIRE_BREAKER_HOLD_CLOSED)
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_BREAKER cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_BREAKER cannot be decoded");
     struct group *g = admin_change(s, rq, body.group, GROUP_STATE_BYTES, &take);
     if (!g)
         return take;
     group_breaker_set(g, (enum group_breaker_order)body.order);
     return admin_done(s, rq, ERR_OK, NULL);
-}
-
-/* The topic that a request names; NULL: refused. */
-static struct topic *admin_topic(struct session *s, const struct request *rq, struct bytes name)
-{
-    char why[API_WHY_BYTES];
-    struct topic *t = catalog_find(s->api->store, name);
-    if (t)
-        return t;
-    const char *similar = catalog_similar(s->api->store, name);
-    snprintf(why, sizeof(why), "no topic %.*s%s%s%s",
-             (int)(name.len < TOPIC_NAME_MAX ? name.len : TOPIC_NAME_MAX), (const char *)name.at,
-             similar ? ": did you mean " : "", similar ? similar : "", similar ? "?" : "");
-    group_refuse(s, rq, ERR_TOPIC_NOT_FOUND, why);
-    return NULL;
 }
 
 enum net_take group_admin_forget(struct session *s, const struct request *rq)
@@ -308,10 +293,10 @@ enum net_take group_admin_forget(struct session *s, const struct request *rq)
     enum net_take take;
     char why[API_WHY_BYTES];
     if (!wire_get_group_forget(rq->body, &body) || body.partition < -1)
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_FORGET cannot be decoded");
-    struct topic *t = admin_topic(s, rq, body.topic);
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_FORGET cannot be decoded");
+    struct topic *t = api_topic(s, body.topic, why);
     if (!t)
-        return NET_TAKEN;
+        return ack_refuse(s, rq, ERR_TOPIC_NOT_FOUND, why);
     struct group *g = admin_change(s, rq, body.group, GROUP_STATE_BYTES + t->partition_count * 64, &take);
     return g ? admin_done(s, rq, group_offsets_delete(g, t, body.partition, why), why) : take;
 }
@@ -375,7 +360,7 @@ enum net_take group_admin_commit(struct session *s, const struct request *rq)
         wire_get_group_commit_row(&r, &row);
     }
     if (!reader_done(&r) || count == 0)
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_COMMIT cannot be decoded, or has no row");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_COMMIT cannot be decoded, or has no row");
     struct group *g =
         admin_change(s, rq, name, GROUP_STATE_BYTES + count * (uint32_t)GROUP_RANGE_BYTES, &take);
     if (!g)

@@ -69,22 +69,24 @@ void group_deliver_give_up_history(struct api *api);
 /* Sends up to `bytes_max` bytes of batches. */
 void group_deliver_turn_end(struct api *api, uint64_t bytes_max);
 
-/* group_request.c */
+/* group_seat.c */
 struct seat *seat_of(const struct member *m);
+/* The member that the connection calls so, or NULL. */
+struct seat *seat_find(const struct session *s, uint32_t handle);
+void seat_free(struct seat *seat);
 void group_session_closed(struct session *s);
 /* The replies that waited for this sequence have left. */
 void group_joined(struct api *api, uint64_t sequence);
 /* Tells the members what changed for them; before their deliveries. */
 void group_tell_changes(struct api *api);
+
+/* group_request.c */
 /* May a request that notes up to `state_bytes` and appends `batches` of `bytes` be carried out and stored
  * now? False: park it. */
 bool group_room(struct session *s, uint32_t batches, uint32_t bytes, uint32_t state_bytes);
-/* Stores what was changed, after group_room(), and answers with `body` (NULL: empty) when it is durable. */
-/* Returns the journal sequence with which it leaves; 0: it has left. */
+/* Stores what was changed, after group_room(), and answers with `body` (NULL: empty) when it is durable.
+ * Returns as ack_reply(). */
 uint64_t group_reply_durable(struct session *s, const struct request *rq, const struct writer *body);
-/* Why nothing may be changed just now, or ERR_OK. */
-enum error group_admit(struct session *s, char *why);
-enum net_take group_refuse(struct session *s, const struct request *rq, enum error code, const char *why);
 
 /* group_dead.c */
 void group_dead_start(struct api *api, struct gp *gp, uint64_t offset);

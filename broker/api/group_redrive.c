@@ -63,7 +63,7 @@ static enum error redrive_row(struct session *s, struct group *dead, struct topi
 static enum error redrive_check(struct session *s, struct wire_group_redrive *body, struct topic **topic,
                                 struct group **dead, char *why)
 {
-    enum error code = group_admit(s, why);
+    enum error code = api_admit(s, why);
     if (code == ERR_OK && body->publishes)
         code = produce_admit(s, &body->produce, why);
     if (code != ERR_OK)
@@ -113,7 +113,7 @@ enum net_take group_redrive_request(struct session *s, const struct request *rq)
     struct produce_item *items;
     char why[API_WHY_BYTES];
     if (!wire_get_group_redrive(rq->body, &body))
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_REDRIVE cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_REDRIVE cannot be decoded");
     /* Two changes a row: the dead letter's and the group's. */
     const uint32_t state_bytes = (2u * body.count + 16) * GROUP_RANGE_BYTES;
     if (!group_room(s, body.publishes ? body.produce.count : 0,
@@ -123,7 +123,7 @@ enum net_take group_redrive_request(struct session *s, const struct request *rq)
     if (code == ERR_OK && body.publishes)
         code = produce_check_all(s, &body.produce, &items, why);
     if (code != ERR_OK)
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     struct redrive *rows = mem_zalloc(MEM_API, body.count * sizeof(*rows));
     bool all = true;
     for (uint16_t i = 0; i < body.count; i++) {
@@ -138,7 +138,7 @@ enum net_take group_redrive_request(struct session *s, const struct request *rq)
         snprintf(why, sizeof(why),
                  "a dead letter of the request is settled already, or cannot be: nothing was "
                  "published; look which are left and try again");
-        group_refuse(s, rq, ERR_EVENT_NOT_LEASED, why);
+        ack_refuse(s, rq, ERR_EVENT_NOT_LEASED, why);
     } else {
         if (body.publishes) {
             published = mem_alloc(MEM_API, body.produce.count * sizeof(*published));

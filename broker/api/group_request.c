@@ -14,30 +14,10 @@
 
 enum {
     SEAT_BYTES_DEFAULT = 4 << 20,
-    CHANGE_BYTES = 32 + TOPIC_NAME_MAX, /* a row of GROUP_ASSIGN */
-    JOIN_STATE_BYTES = 64 * 1024,       /* what joining notes at most: the subscription */
+    JOIN_STATE_BYTES = 64 * 1024, /* what joining notes at most: the subscription */
 };
 
-/* ---- replies ---- */
-
-enum net_take group_refuse(struct session *s, const struct request *rq, enum error code, const char *why)
-{
-    ack_refuse(s, rq, code, why);
-    return NET_TAKEN;
-}
-
-enum error group_admit(struct session *s, char *why)
-{
-    if (s->api->draining) {
-        snprintf(why, API_WHY_BYTES, "the broker is stopping: connect again later");
-        return ERR_SHUTTING_DOWN;
-    }
-    if (s->api->failed) {
-        snprintf(why, API_WHY_BYTES, "%s: %s", error_text(ERR_STORAGE_FAILED), error_fix(ERR_STORAGE_FAILED));
-        return ERR_STORAGE_FAILED;
-    }
-    return ERR_OK;
-}
+/* ---- changes ---- */
 
 bool group_room(struct session *s, uint32_t batches, uint32_t bytes, uint32_t state_bytes)
 {
@@ -52,197 +32,7 @@ uint64_t group_reply_durable(struct session *s, const struct request *rq, const 
     bool ok;
     const uint64_t sequence = groups_flush(s->api->door.groups, &ok);
     CHECK(ok); /* group_room() said yes */
-    CHECK(!body || !body->bad);
-    const uint32_t body_bytes = body ? writer_len(body) : 0, bytes = WIRE_HEADER + body_bytes;
-    const bool at_once = sequence <= store_durable_sequence(s->api->store);
-    if (at_once && s->acks_waiting == 0) {
-        struct api_reply r = api_reply_begin(s, body_bytes);
-        if (body)
-            write_raw(&r.w, body->start, body_bytes);
-        api_reply_end(s, &r, rq);
-        return 0;
-    }
-    struct writer w = writer_of(ack_add(s, at_once ? 0 : sequence, bytes, 0), bytes);
-    uint8_t *frame = wire_frame_begin(&w);
-    if (body)
-        write_raw(&w, body->start, body_bytes);
-    CHECK(wire_frame_end(&w, frame, rq->op, WIRE_REPLY, rq->id) == bytes);
-    return s->api->ack_sequence;
-}
-
-/* ---- seats ---- */
-
-struct seat *seat_of(const struct member *m)
-{
-    return m->door;
-}
-
-static struct seat *seat_find(const struct session *s, uint32_t handle)
-{
-    LIST_FOR_EACH (node, &s->seats) {
-        struct seat *seat = CONTAINER_OF(node, struct seat, link);
-        if (seat->handle == handle)
-            return seat;
-    }
-    return NULL;
-}
-
-static void seat_free(struct seat *seat)
-{
-    list_remove(&seat->link);
-    list_remove(&seat->change_link);
-    list_remove(&seat->joining_link);
-    mem_free(MEM_API, seat->changes, seat->change_room);
-    seat->session->seat_count--;
-    mem_free(MEM_API, seat, sizeof(*seat));
-}
-
-void group_session_closed(struct session *s)
-{
-    group_deliver_session_closed(s);
-    while (!list_empty(&s->seats)) {
-        struct seat *seat = CONTAINER_OF(s->seats.next, struct seat, link);
-        if (seat->member)
-            member_detach(seat->member);
-        seat_free(seat);
-    }
-}
-
-/* ---- pushes ---- */
-
-/* One GROUP_ASSIGN; in several only when there are more rows than a count can say. */
-static void seat_tell(struct seat *seat)
-{
-    struct reader rows = reader_of(seat->changes, seat->change_bytes);
-    do {
-        const uint8_t *from = rows.at;
-        struct wire_group_change_row row;
-        uint16_t count = 0;
-        for (; count < UINT16_MAX && reader_left(&rows) > 0; count++)
-            wire_get_group_change_row(&rows, &row);
-        const uint32_t bytes = WIRE_HEADER + 6 + (uint32_t)(rows.at - from);
-        struct writer w = writer_of(conn_reserve(seat->session->conn, bytes), bytes);
-        uint8_t *frame = wire_frame_begin(&w);
-        write_u32(&w, seat->member->group->generation);
-        write_u16(&w, count);
-        write_raw(&w, from, (uint32_t)(rows.at - from));
-        CHECK(wire_frame_end(&w, frame, WIRE_OP_GROUP_ASSIGN, WIRE_PUSH, seat->handle) == bytes);
-        conn_commit(seat->session->conn, bytes);
-    } while (reader_left(&rows) > 0);
-    mem_free(MEM_API, seat->changes, seat->change_room);
-    seat->changes = NULL;
-    seat->change_bytes = seat->change_room = 0;
-}
-
-void group_tell_changes(struct api *api)
-{
-    LIST_FOR_EACH_SAFE (node, &api->door.changed) {
-        struct seat *seat = CONTAINER_OF(node, struct seat, change_link);
-        if (list_linked(&seat->joining_link))
-            continue;
-        list_remove(node);
-        seat_tell(seat);
-    }
-}
-
-/* Notes a row of the next GROUP_ASSIGN. */
-static void seat_change(struct member *m, const struct gp *gp, enum wire_group_change kind, uint64_t offset)
-{
-    struct seat *seat = seat_of(m);
-    if (!seat)
-        return;
-    if (seat->change_room - seat->change_bytes < CHANGE_BYTES) {
-        const uint32_t room = seat->change_room ? 2 * seat->change_room : 4 * CHANGE_BYTES;
-        seat->changes = mem_realloc(MEM_API, seat->changes, seat->change_room, room);
-        seat->change_room = room;
-    }
-    struct writer w = writer_of(seat->changes + seat->change_bytes, CHANGE_BYTES);
-    const struct wire_group_change_row row = {
-        .kind = (uint8_t)kind,
-        .assignment = gp->id,
-        .epoch = gp->epoch,
-        .partition = gp->number,
-        .offset = offset,
-        .topic = kind == WIRE_GROUP_ASSIGNED
-                     ? (struct bytes){ (const uint8_t *)gp->topic->name, gp->topic->name_len }
-                     : bytes_of(""),
-    };
-    wire_put_group_change_row(&w, &row);
-    CHECK(!w.bad);
-    seat->change_bytes += writer_len(&w);
-    if (!list_linked(&seat->change_link))
-        list_append(&seat->session->api->door.changed, &seat->change_link);
-}
-
-static void seat_end(struct member *m, enum error code, const char *why)
-{
-    struct seat *seat = seat_of(m);
-    if (!seat)
-        return;
-    const struct wire_error body = { .code = (uint16_t)code, .text = bytes_of(why) };
-    const uint32_t bytes = WIRE_HEADER + 4 + body.text.len;
-    struct writer w = writer_of(conn_reserve(seat->session->conn, bytes), bytes);
-    uint8_t *frame = wire_frame_begin(&w);
-    wire_put_error(&w, &body);
-    CHECK(wire_frame_end(&w, frame, WIRE_OP_GROUP_END, WIRE_PUSH, seat->handle) == bytes);
-    conn_commit(seat->session->conn, bytes);
-    seat->member = NULL;
-    seat_free(seat);
-}
-
-/* ---- what the coordinator says ---- */
-
-static void door_assigned(void *ctx, struct member *m, struct gp *gp)
-{
-    seat_change(m, gp, WIRE_GROUP_ASSIGNED, progress_position(gp->progress));
-    group_deliver_ready(ctx, gp);
-}
-
-static void door_revoked(void *ctx, struct member *m, struct gp *gp)
-{
-    (void)ctx;
-    seat_change(m, gp, WIRE_GROUP_REVOKED, progress_position(gp->progress));
-}
-
-static void door_rewound(void *ctx, struct member *m, struct gp *gp, uint64_t offset)
-{
-    seat_change(m, gp, WIRE_GROUP_REWOUND, offset);
-    group_deliver_ready(ctx, gp);
-}
-
-static void door_ended(void *ctx, struct member *m, enum error code, const char *why)
-{
-    (void)ctx;
-    seat_end(m, code, why);
-}
-
-static void door_ready(void *ctx, struct gp *gp)
-{
-    group_deliver_ready(ctx, gp);
-}
-
-static void door_give_up(void *ctx, struct gp *gp, uint64_t offset, const struct failure *why)
-{
-    (void)why; /* asked for again when the event was read */
-    group_dead_start(ctx, gp, offset);
-}
-
-static void door_gone(void *ctx, struct gp *gp)
-{
-    group_dead_gone(ctx, gp);
-    group_deliver_gone(ctx, gp);
-}
-
-struct groups_events api_groups_events(struct api *api)
-{
-    return (struct groups_events){ .ctx = api,
-                                   .assigned = door_assigned,
-                                   .revoked = door_revoked,
-                                   .rewound = door_rewound,
-                                   .ended = door_ended,
-                                   .ready = door_ready,
-                                   .give_up = door_give_up,
-                                   .gone = door_gone };
+    return ack_reply(s, rq, sequence, body);
 }
 
 /* ---- joining ---- */
@@ -268,7 +58,7 @@ static enum error join_check(struct session *s, const struct wire_group_join *bo
                  s->seat_count);
         return ERR_LIMIT_REACHED;
     }
-    return group_admit(s, why);
+    return api_admit(s, why);
 }
 
 static enum error join(struct session *s, const struct wire_group_join *body, struct seat *seat, char *why)
@@ -301,10 +91,10 @@ enum net_take group_request_join(struct session *s, const struct request *rq)
     struct wire_group_join body;
     char why[API_WHY_BYTES];
     if (!wire_get_group_join(rq->body, &body))
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_JOIN cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_JOIN cannot be decoded");
     enum error code = join_check(s, &body, why);
     if (code != ERR_OK)
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     if (!group_room(s, 0, 0, JOIN_STATE_BYTES))
         return api_park(s);
     struct seat *seat = mem_zalloc(MEM_API, sizeof(*seat));
@@ -317,7 +107,7 @@ enum net_take group_request_join(struct session *s, const struct request *rq)
     code = join(s, &body, seat, why);
     if (code != ERR_OK) {
         mem_free(MEM_API, seat, sizeof(*seat));
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     }
     list_append(&s->seats, &seat->link);
     s->seat_count++;
@@ -344,18 +134,6 @@ enum net_take group_request_join(struct session *s, const struct request *rq)
     return NET_TAKEN;
 }
 
-void group_joined(struct api *api, uint64_t sequence)
-{
-    while (!list_empty(&api->door.joining)) {
-        struct seat *seat = CONTAINER_OF(api->door.joining.next, struct seat, joining_link);
-        if (seat->joined_sequence > sequence)
-            return;
-        list_remove(&seat->joining_link);
-        if (seat->member)
-            member_room(seat->member);
-    }
-}
-
 /* The member that a request speaks for; NULL: refused. */
 static struct seat *request_seat(struct session *s, const struct request *rq, uint32_t handle)
 {
@@ -364,7 +142,7 @@ static struct seat *request_seat(struct session *s, const struct request *rq, ui
     if (seat)
         return seat;
     snprintf(why, sizeof(why), "no member %u on this connection: join the group (again)", handle);
-    group_refuse(s, rq, ERR_MEMBER_UNKNOWN, why);
+    ack_refuse(s, rq, ERR_MEMBER_UNKNOWN, why);
     return NULL;
 }
 
@@ -372,7 +150,7 @@ enum net_take group_request_leave(struct session *s, const struct request *rq)
 {
     struct wire_group_leave body;
     if (!wire_get_group_leave(rq->body, &body))
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_LEAVE cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_LEAVE cannot be decoded");
     if (!group_room(s, 0, 0, 0))
         return api_park(s);
     struct seat *seat = request_seat(s, rq, body.member);
@@ -461,7 +239,7 @@ enum net_take group_request_ack(struct session *s, const struct request *rq)
     struct wire_group_ack body;
     char why[API_WHY_BYTES];
     if (!wire_get_group_ack(rq->body, &body) || (body.flags & ~WIRE_GROUP_ACK_REPLY) != 0)
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_ACK cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_ACK cannot be decoded");
     const bool reply = body.flags & WIRE_GROUP_ACK_REPLY;
     if (reply && !group_room(s, 0, 0, body.count * (uint32_t)GROUP_RANGE_BYTES))
         return api_park(s);
@@ -471,7 +249,7 @@ enum net_take group_request_ack(struct session *s, const struct request *rq)
     member_spoke(seat->member);
     const enum error code = ranges_each(seat->member, body.ranges, body.count, group_ack, why);
     if (code != ERR_OK)
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     if (reply)
         group_reply_durable(s, rq, NULL);
     return NET_TAKEN;
@@ -483,14 +261,14 @@ static enum net_take ranges_request(struct session *s, const struct request *rq,
     struct wire_group_ranges body;
     char why[API_WHY_BYTES];
     if (!wire_get_group_ranges(rq->body, &body))
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "the ranges cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "the ranges cannot be decoded");
     struct seat *seat = request_seat(s, rq, body.member);
     if (!seat)
         return NET_TAKEN;
     member_spoke(seat->member);
     const enum error code = ranges_each(seat->member, body.ranges, body.count, call, why);
     if (code != ERR_OK)
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     struct api_reply r = api_reply_begin(s, 0);
     api_reply_end(s, &r, rq);
     return NET_TAKEN;
@@ -512,7 +290,7 @@ enum net_take group_request_nack(struct session *s, const struct request *rq)
     char why[API_WHY_BYTES];
     struct gp *gp;
     if (!wire_get_group_nack(rq->body, &body) || body.term > 1 || body.delay_ms < -1)
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_NACK cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_NACK cannot be decoded");
     if (!group_room(s, 0, 0, GROUP_NACK_BYTES))
         return api_park(s);
     struct seat *seat = request_seat(s, rq, body.member);
@@ -525,7 +303,7 @@ enum net_take group_request_nack(struct session *s, const struct request *rq)
     if (code == ERR_OK)
         code = group_nack(seat->member, gp, body.epoch, body.offset, &failure, body.delay_ms, body.term, why);
     if (code != ERR_OK)
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     group_reply_durable(s, rq, NULL);
     return NET_TAKEN;
 }
@@ -538,12 +316,12 @@ enum net_take group_request_produce(struct session *s, const struct request *rq)
     struct produce_item *items;
     char why[API_WHY_BYTES];
     if (!wire_get_group_produce(rq->body, &body))
-        return group_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_PRODUCE cannot be decoded");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID, "GROUP_PRODUCE cannot be decoded");
     if (body.produce.acks != WIRE_ACKS_DURABLE)
-        return group_refuse(s, rq, ERR_ACKS_INVALID, "GROUP_PRODUCE is durable or nothing: acks must be 2");
+        return ack_refuse(s, rq, ERR_ACKS_INVALID, "GROUP_PRODUCE is durable or nothing: acks must be 2");
     enum error code = produce_admit(s, &body.produce, why);
     if (code != ERR_OK)
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     if (!group_room(s, body.produce.count, reader_left(&body.produce.batches),
                     body.count * (uint32_t)GROUP_RANGE_BYTES))
         return api_park(s);
@@ -556,7 +334,7 @@ enum net_take group_request_produce(struct session *s, const struct request *rq)
     if (code == ERR_OK)
         code = produce_check_all(s, &body.produce, &items, why);
     if (code != ERR_OK)
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     const uint32_t rows_bytes = body.produce.count * (uint32_t)sizeof(struct wire_produced);
     struct wire_produced *rows = mem_alloc(MEM_API, rows_bytes);
     produce_append_all(s, items, body.produce.count, rows);

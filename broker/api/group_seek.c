@@ -43,7 +43,7 @@ static void seek_abandon(struct fetch_head *head)
 
 static void seek_refuse(struct seek *k, enum error code, const char *why)
 {
-    group_refuse(k->session, &k->rq, code, why);
+    ack_refuse(k->session, &k->rq, code, why);
     seek_free(k);
 }
 
@@ -162,25 +162,21 @@ static void seek_advance(struct seek *k)
 static enum error seek_check(struct session *s, const struct wire_group_seek *body, struct topic **t,
                              char *why)
 {
-    *t = catalog_find(s->api->store, body->topic);
     if (!group_find(s->api->door.groups, body->group)) {
         snprintf(why, API_WHY_BYTES, "no group %.*s: `runnel group set` makes one without members",
                  (int)(body->group.len < GROUP_NAME_MAX ? body->group.len : GROUP_NAME_MAX),
                  (const char *)body->group.at);
         return ERR_GROUP_NOT_FOUND;
     }
-    if (!*t) {
-        snprintf(why, API_WHY_BYTES, "no topic %.*s: see `runnel topic list`",
-                 (int)(body->topic.len < TOPIC_NAME_MAX ? body->topic.len : TOPIC_NAME_MAX),
-                 (const char *)body->topic.at);
+    *t = api_topic(s, body->topic, why);
+    if (!*t)
         return ERR_TOPIC_NOT_FOUND;
-    }
     if (body->partition >= (int32_t)(*t)->partition_count) {
         snprintf(why, API_WHY_BYTES, "topic %s has no partition %d: it has %u, counted from 0", (*t)->name,
                  body->partition, (*t)->partition_count);
         return ERR_PARTITION_NOT_FOUND;
     }
-    return group_admit(s, why);
+    return api_admit(s, why);
 }
 
 enum net_take group_admin_seek(struct session *s, const struct request *rq)
@@ -190,11 +186,11 @@ enum net_take group_admin_seek(struct session *s, const struct request *rq)
     char why[API_WHY_BYTES];
     if (!wire_get_group_seek(rq->body, &body) || body.partition < -1 || body.dry > 1 ||
         (body.position.from != WIRE_FROM_SHIFT && !position_valid(&body.position)))
-        return group_refuse(s, rq, ERR_REQUEST_INVALID,
-                            "GROUP_SEEK cannot be decoded, or its position is none");
+        return ack_refuse(s, rq, ERR_REQUEST_INVALID,
+                          "GROUP_SEEK cannot be decoded, or its position is none");
     const enum error code = seek_check(s, &body, &t, why);
     if (code != ERR_OK)
-        return group_refuse(s, rq, code, why);
+        return ack_refuse(s, rq, code, why);
     const uint32_t count = body.partition < 0 ? t->partition_count : 1;
     if (!group_room(s, 0, 0, count * (uint32_t)GROUP_RANGE_BYTES))
         return api_park(s);

@@ -65,10 +65,8 @@ static void observe_process(struct observe *o)
 enum net_take observe_stat(struct session *s, const struct request *rq)
 {
     struct api *api = s->api;
-    if (reader_left(&rq->body) != 0) {
-        api_refuse(s, rq, ERR_REQUEST_INVALID, "STAT has no fields");
-        return NET_TAKEN;
-    }
+    if (reader_left(&rq->body) != 0)
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "STAT has no fields");
     const uint32_t room = OBSERVE_ROWS_MAX * OBSERVE_ROW_BYTES;
     uint8_t *rows = mem_alloc(MEM_API, room);
     struct observe o = { .w = writer_of(rows, room) };
@@ -135,10 +133,8 @@ static void health_partitions(struct health *h, const struct api *api)
 enum net_take observe_health(struct session *s, const struct request *rq)
 {
     struct api *api = s->api;
-    if (reader_left(&rq->body) != 0) {
-        api_refuse(s, rq, ERR_REQUEST_INVALID, "HEALTH has no fields");
-        return NET_TAKEN;
-    }
+    if (reader_left(&rq->body) != 0)
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "HEALTH has no fields");
     uint8_t rows[OBSERVE_HEALTH_BYTES];
     struct health h = { .w = writer_of(rows, sizeof(rows)) };
     char text[160];

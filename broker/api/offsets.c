@@ -97,15 +97,11 @@ enum net_take offsets_request(struct session *s, const struct request *rq)
         struct wire_offset_query q;
         wire_get_offset_query(&r, &q);
     }
-    if (!reader_done(&r) || count == 0 || count > WIRE_OFFSETS_MAX) {
-        api_refuse(s, rq, ERR_REQUEST_INVALID,
-                   "OFFSETS cannot be decoded, or asks for none or more than 1024");
-        return NET_TAKEN;
-    }
-    if (handle >= s->handle_count) {
-        api_refuse(s, rq, ERR_HANDLE_UNKNOWN, "the topic handle was not opened on this connection");
-        return NET_TAKEN;
-    }
+    if (!reader_done(&r) || count == 0 || count > WIRE_OFFSETS_MAX)
+        return api_refuse(s, rq, ERR_REQUEST_INVALID,
+                          "OFFSETS cannot be decoded, or asks for none or more than 1024");
+    if (handle >= s->handle_count)
+        return api_refuse(s, rq, ERR_HANDLE_UNKNOWN, "the topic handle was not opened on this connection");
     if (!fetch_admit(s, rq))
         return NET_TAKEN;
     struct offsets *o = mem_zalloc(MEM_API, sizeof(*o));

@@ -119,7 +119,6 @@ enum error produce_check_all(struct session *s, struct wire_produce *body, struc
 
 enum error produce_admit(const struct session *s, const struct wire_produce *body, char *why)
 {
-    const struct api *api = s->api;
     if (body->count == 0 || body->acks > WIRE_ACKS_DURABLE) {
         snprintf(why, API_WHY_BYTES, "PRODUCE names no batch, or asks for unknown acks");
         return ERR_REQUEST_INVALID;
@@ -129,11 +128,8 @@ enum error produce_admit(const struct session *s, const struct wire_produce *bod
                  body->count, API_BATCHES_MAX);
         return ERR_REQUEST_TOO_LARGE;
     }
-    if (api->draining) {
-        snprintf(why, API_WHY_BYTES, "the broker is stopping: connect again later");
-        return ERR_SHUTTING_DOWN;
-    }
-    return store_accepts(api->store, why);
+    const enum error code = api_admit(s, why);
+    return code == ERR_OK ? store_accepts(s->api->store, why) : code;
 }
 
 /* False: the request must wait for replies to earlier ones, its own or others'. */
@@ -145,15 +141,6 @@ static bool produce_inflight_room(struct session *s, uint32_t bytes)
         return false;
     }
     return true;
-}
-
-static void produce_reply(uint8_t *out, uint32_t bytes, const struct request *rq,
-                          const struct wire_produced *rows, uint16_t count)
-{
-    struct writer w = writer_of(out, bytes);
-    uint8_t *frame = wire_frame_begin(&w);
-    wire_put_produced(&w, rows, count);
-    CHECK(wire_frame_end(&w, frame, rq->op, WIRE_REPLY, rq->id) == bytes);
 }
 
 uint64_t produce_append_all(struct session *s, const struct produce_item *items, uint16_t count,
@@ -178,21 +165,16 @@ uint64_t produce_append_all(struct session *s, const struct produce_item *items,
 static void produce_append(struct session *s, const struct request *rq, uint8_t acks,
                            const struct produce_item *items, uint16_t count)
 {
-    struct api *api = s->api;
     struct wire_produced one, *rows = &one;
     if (count > 1)
         rows = mem_alloc(MEM_API, count * sizeof(*rows));
     const uint64_t sequence = produce_append_all(s, items, count, rows);
-    const uint32_t bytes = WIRE_HEADER + 8 + count * (uint32_t)sizeof(*rows);
-    const bool at_once = acks == WIRE_ACKS_MEMORY || sequence <= store_durable_sequence(api->store);
-    if (acks == WIRE_ACKS_NONE) {
-        /* no reply */
-    } else if (at_once && s->acks_waiting == 0) {
-        produce_reply(conn_reserve(s->conn, bytes), bytes, rq, rows, count);
-        conn_commit(s->conn, bytes);
-    } else {
+    if (acks != WIRE_ACKS_NONE) {
         /* acks=memory behind a durable one waits too: replies keep the order of their requests. */
-        produce_reply(ack_add(s, at_once ? 0 : sequence, bytes, rq->bytes), bytes, rq, rows, count);
+        struct ack_reply reply = ack_reply_begin(s, acks == WIRE_ACKS_MEMORY ? 0 : sequence,
+                                                 8 + count * (uint32_t)sizeof(*rows), rq->bytes);
+        wire_put_produced(&reply.w, rows, count);
+        ack_reply_end(s, &reply, rq);
     }
     if (count > 1)
         mem_free(MEM_API, rows, count * sizeof(*rows));
@@ -224,14 +206,12 @@ enum net_take produce_request(struct session *s, const struct request *rq)
 
 enum net_take produce_init_producer(struct session *s, const struct request *rq)
 {
-    if (reader_left(&rq->body) != 0) {
-        api_refuse(s, rq, ERR_REQUEST_INVALID, "INIT_PRODUCER has no fields");
-        return NET_TAKEN;
-    }
-    if (s->api->draining) {
-        api_refuse(s, rq, ERR_SHUTTING_DOWN, "the broker is stopping: connect again later");
-        return NET_TAKEN;
-    }
+    char why[API_WHY_BYTES];
+    if (reader_left(&rq->body) != 0)
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "INIT_PRODUCER has no fields");
+    const enum error code = api_admit(s, why);
+    if (code != ERR_OK)
+        return api_refuse(s, rq, code, why);
     const struct wire_init_producer_reply reply = { .producer_id = store_producer_id(s->api->store) };
     struct api_reply r = api_reply_begin(s, 16);
     wire_put_init_producer_reply(&r.w, &reply);

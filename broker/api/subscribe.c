@@ -397,15 +397,11 @@ enum net_take subscribe_request(struct session *s, const struct request *rq)
     struct partition *p;
     uint64_t offset = 0;
     char why[API_WHY_BYTES];
-    if (!wire_get_subscribe(rq->body, &body) || !position_valid(&body.position)) {
-        api_refuse(s, rq, ERR_REQUEST_INVALID, "SUBSCRIBE cannot be decoded, or its position is none");
-        return NET_TAKEN;
-    }
+    if (!wire_get_subscribe(rq->body, &body) || !position_valid(&body.position))
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "SUBSCRIBE cannot be decoded, or its position is none");
     const enum error code = subscribe_check(s, &body, &p, &offset, why);
-    if (code != ERR_OK) {
-        api_refuse(s, rq, code, why);
-        return NET_TAKEN;
-    }
+    if (code != ERR_OK)
+        return api_refuse(s, rq, code, why);
     struct sub *sub = mem_zalloc(MEM_API, sizeof(*sub));
     list_init(&sub->link);
     waiter_init(&sub->waiter, sub_wake);
@@ -429,10 +425,8 @@ enum net_take subscribe_request(struct session *s, const struct request *rq)
 enum net_take subscribe_credit(struct session *s, const struct request *rq)
 {
     struct wire_credit body;
-    if (!wire_get_credit(rq->body, &body)) {
-        api_refuse(s, rq, ERR_REQUEST_INVALID, "CREDIT cannot be decoded");
-        return NET_TAKEN;
-    }
+    if (!wire_get_credit(rq->body, &body))
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "CREDIT cannot be decoded");
     struct sub *sub = sub_find(s, body.subscription);
     if (!sub || body.bytes == 0)
         return NET_TAKEN; /* it may have ended meanwhile */
@@ -451,15 +445,12 @@ enum net_take subscribe_end(struct session *s, const struct request *rq)
 {
     struct wire_unsubscribe body;
     char why[API_WHY_BYTES];
-    if (!wire_get_unsubscribe(rq->body, &body)) {
-        api_refuse(s, rq, ERR_REQUEST_INVALID, "UNSUBSCRIBE cannot be decoded");
-        return NET_TAKEN;
-    }
+    if (!wire_get_unsubscribe(rq->body, &body))
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "UNSUBSCRIBE cannot be decoded");
     struct sub *sub = sub_find(s, body.subscription);
     if (!sub) {
         snprintf(why, sizeof(why), "no subscription %u on this connection", body.subscription);
-        api_refuse(s, rq, ERR_SUBSCRIPTION_UNKNOWN, why);
-        return NET_TAKEN;
+        return api_refuse(s, rq, ERR_SUBSCRIPTION_UNKNOWN, why);
     }
     sub_remove(s, sub);
     sub_free(sub);

@@ -19,50 +19,18 @@ enum {
     TOPICS_PARTITION_BYTES = 64,
 };
 
-static enum net_take topics_refuse(struct session *s, const struct request *rq, enum error code,
-                                   const char *why)
-{
-    api_refuse(s, rq, code, why);
-    return NET_TAKEN;
-}
-
 /* A reply that waits for what was just changed. */
-static void topics_reply_durable(struct session *s, const struct request *rq, struct writer *body)
+static void topics_reply_durable(struct session *s, const struct request *rq, const struct writer *body)
 {
-    CHECK(!body->bad);
-    const uint32_t bytes = WIRE_HEADER + writer_len(body);
-    struct writer w = writer_of(ack_add(s, store_sequence(s->api->store), bytes, 0), bytes);
-    uint8_t *frame = wire_frame_begin(&w);
-    write_raw(&w, body->start, writer_len(body));
-    CHECK(wire_frame_end(&w, frame, rq->op, WIRE_REPLY, rq->id) == bytes);
-}
-
-static void topics_not_found(struct session *s, const struct request *rq, struct bytes name)
-{
-    char why[API_WHY_BYTES];
-    const char *similar = catalog_similar(s->api->store, name);
-    snprintf(why, sizeof(why), "no topic %.*s%s%s%s",
-             (int)(name.len < TOPIC_NAME_MAX ? name.len : TOPIC_NAME_MAX), (const char *)name.at,
-             similar ? ": did you mean " : ": create it with `runnel topic create`", similar ? similar : "",
-             similar ? "?" : "");
-    api_refuse(s, rq, ERR_TOPIC_NOT_FOUND, why);
+    ack_reply(s, rq, store_sequence(s->api->store), body);
 }
 
 /* Every change begins so: ERR_OK, or refused. `*park`: wait for room. */
 static enum error topics_admit(struct session *s, bool *park, char *why)
 {
-    struct api *api = s->api;
-    *park = false;
-    if (api->draining) {
-        snprintf(why, API_WHY_BYTES, "the broker is stopping: connect again later");
-        return ERR_SHUTTING_DOWN;
-    }
-    if (api->failed) {
-        snprintf(why, API_WHY_BYTES, "%s: %s", error_text(ERR_STORAGE_FAILED), error_fix(ERR_STORAGE_FAILED));
-        return ERR_STORAGE_FAILED;
-    }
-    *park = !api_room_for(s, JOURNAL_RESERVED, 1, CATALOG_CHANGE_BYTES);
-    return ERR_OK;
+    const enum error code = api_admit(s, why);
+    *park = code == ERR_OK && !api_room_for(s, JOURNAL_RESERVED, 1, CATALOG_CHANGE_BYTES);
+    return code;
 }
 
 /* ---- opening ---- */
@@ -102,20 +70,20 @@ enum net_take topics_open(struct session *s, const struct request *rq)
     char why[API_WHY_BYTES];
     bool created = false, park;
     if (!wire_get_open_topic(rq->body, &body))
-        return topics_refuse(s, rq, ERR_REQUEST_INVALID, "OPEN_TOPIC cannot be decoded");
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "OPEN_TOPIC cannot be decoded");
     struct topic *t = catalog_find(api->store, body.name);
     if (!t && (!body.create || !api->options.auto_create)) {
         if (!topic_name_valid(body.name))
-            return topics_refuse(s, rq, ERR_TOPIC_NAME_INVALID, error_fix(ERR_TOPIC_NAME_INVALID));
-        topics_not_found(s, rq, body.name);
-        return NET_TAKEN;
+            return api_refuse(s, rq, ERR_TOPIC_NAME_INVALID, error_fix(ERR_TOPIC_NAME_INVALID));
+        api_topic(s, body.name, why);
+        return api_refuse(s, rq, ERR_TOPIC_NOT_FOUND, why);
     }
     if (s->handle_count >= api->options.connection_topics_max) {
         snprintf(why, sizeof(why),
                  "the connection has %u topics open: use another one, or raise "
                  "connection.topics.max",
                  s->handle_count);
-        return topics_refuse(s, rq, ERR_LIMIT_REACHED, why);
+        return api_refuse(s, rq, ERR_LIMIT_REACHED, why);
     }
     if (!t) {
         enum error code = topics_admit(s, &park, why);
@@ -124,7 +92,7 @@ enum net_take topics_open(struct session *s, const struct request *rq)
         if (code == ERR_OK)
             code = catalog_create(api->store, body.name, 0, NULL, NULL, 0, &t, why);
         if (code != ERR_OK)
-            return topics_refuse(s, rq, code, why);
+            return api_refuse(s, rq, code, why);
         created = true;
     }
     const struct wire_open_topic_reply reply = { .handle = topics_handle(s, t),
@@ -163,12 +131,12 @@ enum net_take topics_create(struct session *s, const struct request *rq)
     char why[API_WHY_BYTES];
     bool park, created = false;
     if (!wire_get_topic_create(rq->body, &body))
-        return topics_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_CREATE cannot be decoded");
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_CREATE cannot be decoded");
     struct topic *t = catalog_find(api->store, body.name);
     if (t && !body.if_missing) {
         snprintf(why, sizeof(why), "topic %s exists with %u partitions: choose another name", t->name,
                  t->partition_count);
-        return topics_refuse(s, rq, ERR_TOPIC_EXISTS, why);
+        return api_refuse(s, rq, ERR_TOPIC_EXISTS, why);
     }
     if (!t) {
         enum error code = topics_admit(s, &park, why);
@@ -179,7 +147,7 @@ enum net_take topics_create(struct session *s, const struct request *rq)
             code = catalog_create(api->store, body.name, body.partitions, names, values, body.config_count,
                                   &t, why);
         if (code != ERR_OK)
-            return topics_refuse(s, rq, code, why);
+            return api_refuse(s, rq, code, why);
         created = true;
     }
     const struct wire_topic_create_reply reply = { t->id, t->partition_count, created };
@@ -202,20 +170,16 @@ static struct topic *topics_changeable(struct session *s, const struct request *
 {
     char why[API_WHY_BYTES];
     bool park;
-    struct topic *t = catalog_find(s->api->store, name);
-    *take = NET_TAKEN;
-    if (!t) {
-        topics_not_found(s, rq, name);
-        return NULL;
-    }
-    if (t->internal) {
+    struct topic *t = api_topic(s, name, why);
+    enum error code = t ? ERR_OK : ERR_TOPIC_NOT_FOUND;
+    if (t && t->internal) {
         snprintf(why, sizeof(why), "topic %s belongs to the broker: it cannot be changed", t->name);
-        api_refuse(s, rq, ERR_TOPIC_INTERNAL, why);
-        return NULL;
+        code = ERR_TOPIC_INTERNAL;
     }
-    const enum error code = topics_admit(s, &park, why);
+    if (code == ERR_OK)
+        code = topics_admit(s, &park, why);
     if (code != ERR_OK) {
-        api_refuse(s, rq, code, why);
+        *take = api_refuse(s, rq, code, why);
         return NULL;
     }
     if (park) {
@@ -225,14 +189,13 @@ static struct topic *topics_changeable(struct session *s, const struct request *
     return t;
 }
 
-static void topics_changed(struct session *s, const struct request *rq, enum error code, const char *why)
+static enum net_take topics_changed(struct session *s, const struct request *rq, enum error code,
+                                    const char *why)
 {
-    uint8_t none[1];
-    struct writer w = writer_of(none, 0);
     if (code != ERR_OK)
-        api_refuse(s, rq, code, why);
-    else
-        topics_reply_durable(s, rq, &w);
+        return api_refuse(s, rq, code, why);
+    topics_reply_durable(s, rq, NULL);
+    return NET_TAKEN;
 }
 
 enum net_take topics_set(struct session *s, const struct request *rq)
@@ -242,13 +205,12 @@ enum net_take topics_set(struct session *s, const struct request *rq)
     char why[API_WHY_BYTES];
     enum net_take take;
     if (!wire_get_topic_set(rq->body, &body) || body.config_count == 0)
-        return topics_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_SET cannot be decoded, or names no setting");
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_SET cannot be decoded, or names no setting");
     struct topic *t = topics_changeable(s, rq, body.name, &take);
     if (!t)
         return take;
     topics_split(body.configs, body.config_count, names, values);
-    topics_changed(s, rq, catalog_set(s->api->store, t, names, values, body.config_count, why), why);
-    return NET_TAKEN;
+    return topics_changed(s, rq, catalog_set(s->api->store, t, names, values, body.config_count, why), why);
 }
 
 enum net_take topics_add_partitions(struct session *s, const struct request *rq)
@@ -257,12 +219,11 @@ enum net_take topics_add_partitions(struct session *s, const struct request *rq)
     char why[API_WHY_BYTES];
     enum net_take take;
     if (!wire_get_topic_add_partitions(rq->body, &body))
-        return topics_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_ADD_PARTITIONS cannot be decoded");
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_ADD_PARTITIONS cannot be decoded");
     struct topic *t = topics_changeable(s, rq, body.name, &take);
     if (!t)
         return take;
-    topics_changed(s, rq, catalog_add_partitions(s->api->store, t, body.partitions, why), why);
-    return NET_TAKEN;
+    return topics_changed(s, rq, catalog_add_partitions(s->api->store, t, body.partitions, why), why);
 }
 
 enum net_take topics_delete(struct session *s, const struct request *rq)
@@ -271,12 +232,11 @@ enum net_take topics_delete(struct session *s, const struct request *rq)
     char why[API_WHY_BYTES];
     enum net_take take;
     if (!wire_get_topic_name(rq->body, &body))
-        return topics_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_DELETE cannot be decoded");
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_DELETE cannot be decoded");
     struct topic *t = topics_changeable(s, rq, body.name, &take);
     if (!t)
         return take;
-    topics_changed(s, rq, catalog_delete(s->api->store, t, why), why);
-    return NET_TAKEN;
+    return topics_changed(s, rq, catalog_delete(s->api->store, t, why), why);
 }
 
 /* ---- looking ---- */
@@ -297,7 +257,7 @@ enum net_take topics_list(struct session *s, const struct request *rq)
 {
     struct wire_topic_list body;
     if (!wire_get_topic_list(rq->body, &body))
-        return topics_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_LIST cannot be decoded");
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_LIST cannot be decoded");
     const uint32_t max = body.max && body.max < TOPICS_LIST_MAX ? body.max : TOPICS_LIST_MAX;
     const uint32_t room = 5 + max * TOPICS_ROW_BYTES;
     uint8_t *rows = mem_alloc(MEM_API, room);
@@ -341,12 +301,11 @@ enum net_take topics_describe(struct session *s, const struct request *rq)
 {
     struct wire_topic_name body;
     if (!wire_get_topic_name(rq->body, &body))
-        return topics_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_DESCRIBE cannot be decoded");
-    const struct topic *t = catalog_find(s->api->store, body.name);
-    if (!t) {
-        topics_not_found(s, rq, body.name);
-        return NET_TAKEN;
-    }
+        return api_refuse(s, rq, ERR_REQUEST_INVALID, "TOPIC_DESCRIBE cannot be decoded");
+    char why[API_WHY_BYTES];
+    const struct topic *t = api_topic(s, body.name, why);
+    if (!t)
+        return api_refuse(s, rq, ERR_TOPIC_NOT_FOUND, why);
     struct api_reply r =
         api_reply_begin(s, 512 + settings_count() * 160 + t->partition_count * TOPICS_PARTITION_BYTES);
     write_str(&r.w, (struct bytes){ (const uint8_t *)t->name, t->name_len });
