@@ -23,29 +23,15 @@ uint64_t groups_random(struct groups *groups)
 
 /* ---- the table ---- */
 
-static int key_compare(struct bytes a, struct bytes b)
+static struct bytes group_name_at(const void *rows, uint32_t i)
 {
-    const int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
-    return order ? order : (int)a.len - (int)b.len;
+    struct group *const *sorted = rows;
+    return group_key(sorted[i]);
 }
 
 static uint32_t group_place(const struct groups *groups, struct bytes name, bool *found)
 {
-    uint32_t low = 0, high = groups->count;
-    *found = false;
-    while (low < high) {
-        const uint32_t mid = (low + high) / 2;
-        const int order = key_compare(group_key(groups->sorted[mid]), name);
-        if (order == 0) {
-            *found = true;
-            return mid;
-        }
-        if (order < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    return name_place(groups->sorted, groups->count, group_name_at, name, found);
 }
 
 struct group *group_find(struct groups *groups, struct bytes name)
