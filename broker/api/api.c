@@ -30,6 +30,7 @@ struct api *api_create(const struct api_options *options, struct timers *timers,
     list_init(&api->door.blocked);
     list_init(&api->door.holding);
     list_init(&api->door.letters);
+    list_init(&api->door.letters_waiting);
     return api;
 }
 
@@ -194,6 +195,7 @@ void api_turn_end(struct api *api)
     subscribe_turn_end(api);
     group_tell_changes(api);
     group_deliver_turn_end(api, API_TURN_BYTES);
+    group_dead_turn_end(api);
 }
 
 bool api_busy(const struct api *api)

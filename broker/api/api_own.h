@@ -85,13 +85,14 @@ struct produce_item {
 /* Consumer groups (group_own.h). */
 struct group_door {
     struct groups *groups;
-    struct list joining;        /* seats whose reply to GROUP_JOIN waits for the journal, in order */
-    struct list changed;        /* seats with changes to be told */
-    struct list flows;          /* all of them */
-    struct list ready, blocked; /* those with something to do */
-    struct list holding;        /* those that hold memory read from segments */
-    bool retry_blocked;         /* memory for sending or reading came back */
-    struct list letters;        /* dead letters on their way */
+    struct list joining;         /* seats whose reply to GROUP_JOIN waits for the journal, in order */
+    struct list changed;         /* seats with changes to be told */
+    struct list flows;           /* all of them */
+    struct list ready, blocked;  /* those with something to do */
+    struct list holding;         /* those that hold memory read from segments */
+    bool retry_blocked;          /* memory for sending or reading came back */
+    struct list letters;         /* dead letters on their way: being read, */
+    struct list letters_waiting; /* and to be read when one of those has been */
     uint32_t letter_count;
     uint64_t letter_told_ms;
     struct packer packer; /* compressed batches that are opened for one event */

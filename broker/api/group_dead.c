@@ -4,7 +4,9 @@
  * dead-letter topic, and the group goes on behind it: one commit, both or neither.
  *
  * What cannot be done now (no room in the journal, disk full, too many at once) is put back and comes again:
- * the coordinator raises give_up() until the event is settled. So nothing is kept here but reads that run.
+ * the coordinator raises give_up() until the event is settled. So nothing is kept here but reads that run,
+ * and those that wait for one of them to end: events given up lie beside each other, and one read serves
+ * many.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,38 +20,46 @@
 #include "proto/compress.h"
 
 enum {
-    LETTERS_MAX = 64,      /* reads at once: each may hold a megabyte */
+    LETTERS_MAX = 16, /* reads at once: each may hold a megabyte; what waits is bounded by GIVE_UPS_MAX */
     LETTER_LATER_MS = 100, /* until what could not be done is tried again */
     LETTER_TELL_MS = 1000, /* at most one message in so long: a thousand events may share a reason */
     LETTER_READ_BYTES = 4096,
-    LETTER_PACKER_KEEP = 1 << 20, /* larger buffers of unpacked batches are not kept */
+    LETTER_READ_MANY_BYTES = 256 << 10, /* when others wait */
+    LETTER_PACKER_KEEP = 1 << 20,       /* larger buffers of unpacked batches are not kept */
 };
 static const char LETTER_RETENTION[] = "2592000000"; /* 30 days */
 
 struct letter {
-    struct list link; /* in door.letters */
+    struct list link; /* in door.letters while it is read, before that perhaps in door.letters_waiting */
     struct api *api;
     struct gp *gp;
     uint64_t offset;
-    struct reading *reading;
+    struct reading *reading; /* NULL: waits */
 };
 
 static void letter_free(struct letter *l)
 {
-    if (l->reading)
+    if (l->reading) {
         reading_abandon(l->reading);
+        l->api->door.letter_count--;
+    }
     list_remove(&l->link);
-    l->api->door.letter_count--;
     mem_free(MEM_API, l, sizeof(*l));
 }
 
-void group_dead_gone(struct api *api, const struct gp *gp)
+static void letters_gone(struct list *letters, const struct gp *gp)
 {
-    LIST_FOR_EACH_SAFE (node, &api->door.letters) {
+    LIST_FOR_EACH_SAFE (node, letters) {
         struct letter *l = CONTAINER_OF(node, struct letter, link);
         if (l->gp == gp)
             letter_free(l);
     }
+}
+
+void group_dead_gone(struct api *api, const struct gp *gp)
+{
+    letters_gone(&api->door.letters, gp);
+    letters_gone(&api->door.letters_waiting, gp);
 }
 
 static void dead_tell(struct api *api, const struct gp *gp, const char *what, const char *why)
@@ -228,32 +238,70 @@ static void dead_unreadable(struct api *api, struct gp *gp, uint64_t offset, enu
     dead_settle(api, gp, offset);
 }
 
+static void letter_read(void *owner, struct reading *r);
+
+static void letter_start(struct letter *l)
+{
+    struct api *api = l->api;
+    list_remove(&l->link);
+    const uint32_t bytes =
+        list_empty(&api->door.letters_waiting) ? LETTER_READ_BYTES : LETTER_READ_MANY_BYTES;
+    list_append(&api->door.letters, &l->link);
+    api->door.letter_count++;
+    l->reading = reading_history(api, NULL, l->gp->partition, l->offset, bytes, l, letter_read);
+}
+
+/* Those that wait for an event in what was read just now have it. */
+static void letters_found(struct api *api, struct gp *gp, const uint8_t *data, uint32_t bytes)
+{
+    struct batch batch;
+    int64_t first = INT64_MAX, end = 0;
+    for (uint32_t at = 0; at < bytes; at += batch.bytes) {
+        CHECK(batch_decode(&batch, data + at, bytes - at)); /* whole batches */
+        first = batch.base_offset < first ? batch.base_offset : first;
+        end = batch.base_offset + batch.last_offset_delta + 1;
+    }
+    LIST_FOR_EACH_SAFE (node, &api->door.letters_waiting) {
+        struct letter *l = CONTAINER_OF(node, struct letter, link);
+        const uint64_t offset = l->offset;
+        if (l->gp != gp || (int64_t)offset < first || (int64_t)offset >= end)
+            continue;
+        letter_free(l);
+        dead_found(api, gp, offset, data, bytes);
+    }
+}
+
 static void letter_read(void *owner, struct reading *r)
 {
     struct letter *l = owner;
     struct api *api = l->api;
     struct gp *gp = l->gp;
     const uint64_t offset = l->offset;
+    const struct slice *slice = &r->history.slice;
     l->reading = NULL;
+    api->door.letter_count--;
     letter_free(l);
-    if (r->history.error == ERR_OK)
-        dead_found(api, gp, offset, r->history.slice.data, r->history.slice.bytes);
-    else
+    if (r->history.error == ERR_OK) {
+        dead_found(api, gp, offset, slice->data, slice->bytes);
+        letters_found(api, gp, slice->data, slice->bytes);
+    } else {
         dead_unreadable(api, gp, offset, r->history.error);
+    }
 }
 
-static void letter_start(struct api *api, struct gp *gp, uint64_t offset)
+static void letter_make(struct api *api, struct gp *gp, uint64_t offset)
 {
-    if (api->door.letter_count >= LETTERS_MAX) {
-        dead_later(gp, offset);
-        return;
-    }
     struct letter *l = mem_zalloc(MEM_API, sizeof(*l));
     *l = (struct letter){ .api = api, .gp = gp, .offset = offset };
     list_init(&l->link);
-    list_append(&api->door.letters, &l->link);
-    api->door.letter_count++;
-    l->reading = reading_history(api, NULL, gp->partition, offset, LETTER_READ_BYTES, l, letter_read);
+    list_append(&api->door.letters_waiting, &l->link);
+}
+
+void group_dead_turn_end(struct api *api)
+{
+    struct list *waiting = &api->door.letters_waiting;
+    while (api->door.letter_count < LETTERS_MAX && !list_empty(waiting))
+        letter_start(CONTAINER_OF(waiting->next, struct letter, link));
 }
 
 void group_dead_start(struct api *api, struct gp *gp, uint64_t offset)
@@ -271,7 +319,7 @@ void group_dead_start(struct api *api, struct gp *gp, uint64_t offset)
         slice_release(api->store, &slice);
         return;
     case READ_HISTORY:
-        letter_start(api, gp, offset);
+        letter_make(api, gp, offset);
         return;
     case READ_BELOW:
         dead_settle(api, gp, offset);

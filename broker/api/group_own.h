@@ -91,6 +91,8 @@ uint64_t group_reply_durable(struct session *s, const struct request *rq, const 
 /* group_dead.c */
 void group_dead_start(struct api *api, struct gp *gp, uint64_t offset);
 void group_dead_gone(struct api *api, const struct gp *gp);
+/* Begins the reads of what is to be read. */
+void group_dead_turn_end(struct api *api);
 
 /* requests: group_request.c, group_admin.c, group_redrive.c */
 #define GROUP_REQUESTS(X)                                                                                    \

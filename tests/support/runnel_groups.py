@@ -141,10 +141,14 @@ class Member:
         """Waits until everything acknowledged so far is durable."""
         self.ack(reply=True)
 
-    def nack(self, e, kind="Failed", message="it failed", delay_ms=-1, term=False, key_hash=0, stack=""):
-        self.c.request(NACK, u32(self.handle) + u32(e.assignment) + u32(e.epoch) + u64(e.offset) +
-                       u8(1 if term else 0) + i64(delay_ms) + u32(key_hash) + string(kind) + string(message) +
-                       string(stack)).done()
+    def send_nack(self, e, kind="Failed", message="it failed", delay_ms=-1, term=False, key_hash=0, stack=""):
+        """The request's id, for Client.wait()."""
+        return self.c.send(NACK, u32(self.handle) + u32(e.assignment) + u32(e.epoch) + u64(e.offset) +
+                           u8(1 if term else 0) + i64(delay_ms) + u32(key_hash) + string(kind) + string(message) +
+                           string(stack))
+
+    def nack(self, e, *args, **kwargs):
+        self.c.wait(self.send_nack(e, *args, **kwargs)).done()
 
     def working(self, *events):
         self.c.request(WORKING, u32(self.handle) + u16(len(events)) + b"".join(map(event_range, events))).done()

@@ -157,17 +157,21 @@ class Groups(unittest.TestCase):
         self.assertEqual(m.event().topic, "u")
         self.assertEqual([p.topic for p in group_describe(self.c, "g").partitions], ["u"])
 
-    def test_history_is_delivered_too(self):
+    def long_history(self, count):
+        """More events in `t` than the memory for tails holds."""
         self.broker.stop()
         self.broker.env.update(RUNNEL_TAILS_BYTES="4MiB", RUNNEL_BATCH_BYTES_MAX="64KiB",
                                RUNNEL_TOPIC_MAX_MESSAGE_BYTES="64KiB")
         self.broker.start()
         self.c = self.client()
         self.topic()
-        count = 1800
         lines = "".join("%08d%s\n" % (i, "x" * 4000) for i in range(count))
         subprocess.run([binary("runnel"), "-s", self.broker.url, "pub", "t", "--lines"], input=lines.encode(),
                        check=True, capture_output=True)
+
+    def test_history_is_delivered_too(self):
+        count = 1800
+        self.long_history(count)
         m = Member(self.client(), "g", ["t"], SHARED)
         for seen in range(count):
             e = m.event()
@@ -177,6 +181,21 @@ class Groups(unittest.TestCase):
         m.commit()
         self.assertGreater(self.c.stat()["api.history_deliveries"], 0)
         self.assertEqual(self.described("g").lag, 0)
+
+    def test_history_can_die(self):
+        """More events at once than are read at once; they come from segments, many out of one read."""
+        dead = 700
+        self.long_history(1800)
+        group_set(self.c, "g", create=SHARED, max_in_flight=1000, breaker="off")
+        m = Member(self.client(), "g", ["t"])
+        for request in [m.send_nack(e, "Odd", "event %d" % e.offset, term=True) for e in self.take(m, dead)]:
+            m.c.wait(request).done()
+        letters = {int(dict(r.headers)[b"dlq.original_offset"]): r for r in self.dead("t", dead)}
+        self.assertEqual(sorted(letters), list(range(dead)))
+        for offset, r in letters.items():
+            self.assertEqual((r.value[:8], dict(r.headers)[b"dlq.error_message"]),
+                             (b"%08d" % offset, b"event %d" % offset))
+        self.assertEqual(self.described("g").position, dead)
 
     def test_positions_begin_where_asked(self):
         t = self.topic()
@@ -246,7 +265,7 @@ class Groups(unittest.TestCase):
 
     def dead(self, topic, count=1):
         """The dead letters of a topic, waiting until there are `count`."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             rows = {r.name: r for r in self.c.topic_list(topic + ".dlq")}
             if rows and rows[topic + ".dlq"].events >= count:
@@ -254,7 +273,13 @@ class Groups(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline, "no dead letter came")
             time.sleep(0.01)
         t = self.c.open_topic(topic + ".dlq")
-        return [r for p in range(t.partitions) for r in self.c.fetch(t, p, from_start()).records]
+        found = []
+        for p in range(t.partitions):
+            position = from_start()
+            while records := self.c.fetch(t, p, position).records:
+                found += records
+                position = at_offset(records[-1].offset + 1)
+        return found
 
     def test_term_gives_up_at_once_and_none_writes_nothing(self):
         t = self.topic()
