@@ -199,17 +199,18 @@ void dead_close(struct dead_reader *r)
 
 struct field {
     const char *name;
-    size_t text;   /* offset of a const char * in struct dead_letter */
-    size_t number; /* or of an int64_t; 0: it is a text */
+    size_t name_len; /* asked for each header of each letter */
+    size_t text;     /* offset of a const char * in struct dead_letter */
+    size_t number;   /* or of an int64_t; 0: it is a text */
 };
 
 #define TEXT(header, member)                                                                                 \
     {                                                                                                        \
-        header, offsetof(struct dead_letter, member), 0                                                      \
+        header, sizeof(header) - 1, offsetof(struct dead_letter, member), 0                                  \
     }
 #define NUMBER(header, member)                                                                               \
     {                                                                                                        \
-        header, 0, offsetof(struct dead_letter, member)                                                      \
+        header, sizeof(header) - 1, 0, offsetof(struct dead_letter, member)                                  \
     }
 static const struct field fields[] = {
     TEXT("dlq.original_topic", topic),        NUMBER("dlq.original_partition", partition),
@@ -274,7 +275,7 @@ static void letter_read(struct dead_reader *r)
     for (size_t i = 0; i < count; i++) {
         const struct runnel_record_header *h = &r->headers[i];
         for (size_t f = 0; f < FIELDS; f++) {
-            if (strlen(fields[f].name) != h->name_len || memcmp(fields[f].name, h->name, h->name_len) != 0)
+            if (fields[f].name_len != h->name_len || memcmp(fields[f].name, h->name, h->name_len) != 0)
                 continue;
             letter_field(l, &fields[f], keep_text(at, h));
             at += h->value_len + 1;

@@ -225,17 +225,26 @@ static bool refused_one(const struct settling *s, size_t from, size_t count)
     return false;
 }
 
+/* All or nothing: one letter is in the way of the others, or they are too many for the topic. */
+static bool helps_to_split(const struct settling *s, size_t from, size_t count, int rc)
+{
+    return count > 1 && (s->to_topic || s->reason) &&
+           (rc == -RUNNEL_E_EVENT_NOT_LEASED || rc == -RUNNEL_E_BATCH_TOO_LARGE ||
+            rc == -RUNNEL_E_REQUEST_TOO_LARGE || refused_one(s, from, count));
+}
+
 static void batch_send(struct settling *s, size_t from, size_t count)
 {
     for (size_t i = from; i < from + count; i++)
         s->letters[i].error = 0;
     const int rc = send(s, from, count);
-    if (rc < 0 && count > 1 && (s->to_topic || s->reason) && refused_one(s, from, count)) {
-        /* All or nothing: some letter is in the way of the others. */
+    if (rc < 0 && helps_to_split(s, from, count, rc)) {
         batch_send(s, from, count / 2);
         batch_send(s, from + count / 2, count - count / 2);
         return;
     }
+    if (count == 1 && (rc == -RUNNEL_E_EVENT_NOT_LEASED || rc == -RUNNEL_E_BATCH_TOO_LARGE))
+        s->letters[from].error = rc;
     if (rc < 0 && !refused_one(s, from, count) && !s->error)
         s->error = cli_fail_client(s->cli, s->dead_topic);
     for (size_t i = from; i < from + count; i++) {

@@ -16,7 +16,7 @@
 
 const char *group_mode_name(uint8_t mode)
 {
-    static const char *const words[] = { "?", "ordered", "shared", "kafka" };
+    static const char *const words[] = { "?", "ordered", "shared" };
     return WORD(words, mode);
 }
 

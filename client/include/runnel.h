@@ -109,6 +109,8 @@ RUNNEL_API int runnel_options_set(runnel_options *options, const char *name, con
 enum {
     RUNNEL_E_TOPIC_NOT_FOUND = 30,
     RUNNEL_E_TOPIC_EXISTS = 31,
+    RUNNEL_E_BATCH_TOO_LARGE = 52,
+    RUNNEL_E_REQUEST_TOO_LARGE = 63,
     RUNNEL_E_OFFSET_OUT_OF_RANGE = 70,
     RUNNEL_E_GROUP_NOT_FOUND = 80,
     RUNNEL_E_STALE_GENERATION = 83,
@@ -418,7 +420,7 @@ RUNNEL_API int runnel_offset(runnel_client *client, const char *topic, int32_t p
 
 struct runnel_group_row {
     const char *name;
-    const char *mode;  /* "ordered", "shared"; "kafka": ordered, its members are Kafka clients */
+    const char *mode;  /* "ordered", "shared" */
     const char *state; /* "empty", "stable", "rebalancing", "paused" */
     uint32_t members, partitions;
     uint64_t lag;   /* events not settled */

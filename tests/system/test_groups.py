@@ -19,7 +19,6 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import runnel_wire as wire  # noqa: E402
 from broker import Broker  # noqa: E402
-from cli_case import CliCase  # noqa: E402
 
 WAIT = 60.0  # for anything that must happen; only a failure waits that long
 FIELDS = {"original_topic", "original_partition", "original_offset", "error_type", "error_message",
@@ -58,11 +57,19 @@ class Lines:
         return line.decode()
 
 
-class GroupTest(CliCase):
+class GroupTest(unittest.TestCase):
     """One broker for all tests of a class; each test has a topic and a group of its own."""
 
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = Broker()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.broker.close()
+
     def setUp(self):
-        super().setUp()
+        self.topic = self.id().rpartition(".")[2].replace("test_", "")
         self.group = "g-" + self.topic
         self.work = pathlib.Path(self.broker.work) / self.topic
         self.work.mkdir()
@@ -78,18 +85,30 @@ class GroupTest(CliCase):
                 if stream:
                     stream.close()
 
+    def cli(self, *args, **kwargs):
+        return self.broker.run(*args, **kwargs)
+
     def json(self, *args):
-        return json.loads(self.run_cli(*args, "-o", "json").stdout)
+        return json.loads(self.cli(*args, "-o", "json").stdout)
+
+    def fails(self, code, *args):
+        done = self.broker.run(*args, check=False)
+        text = done.stderr.decode()
+        self.assertEqual(done.returncode, code, "%s: %s" % (args, text))
+        errors = [line for line in text.splitlines() if line.startswith("error: ")]
+        self.assertEqual(len(errors), 1, text)
+        self.assertRegex(errors[0], r"^error: .+ \(.+\): .+")
+        return errors[0]
 
     def create(self, partitions=1, name=None):
-        self.run_cli("topic", "create", name or self.topic, "--partitions", partitions)
+        self.cli("topic", "create", name or self.topic, "--partitions", partitions)
 
     def publish(self, payloads, topic=None, *args):
         text = "".join("%s\n" % p for p in payloads).encode()
-        self.run_cli("pub", topic or self.topic, "--lines", "-q", *args, input=text)
+        self.cli("pub", topic or self.topic, "--lines", "-q", *args, input=text)
 
     def fast_retries(self, mode="ordered", *settings):
-        self.run_cli("group", "set", self.group, "--create", mode, "retry.backoff=1ms,1ms,1ms", *settings)
+        self.cli("group", "set", self.group, "--create", mode, "retry.backoff=1ms,1ms,1ms", *settings)
 
     def sub(self, *args):
         return ("sub", self.topic, "-g", self.group, "--from", "start") + args
@@ -118,13 +137,13 @@ class Consuming(GroupTest):
     def test_goes_on_where_it_was(self):
         self.create()
         self.publish(range(10))
-        first = objects(self.run_cli(*self.sub("-n", 4, "-o", "jsonl")).stdout)
+        first = objects(self.cli(*self.sub("-n", 4, "-o", "jsonl")).stdout)
         self.assertEqual([e["offset"] for e in first], [0, 1, 2, 3])
         self.assertEqual([e["payload"] for e in first], ["0", "1", "2", "3"])
         self.assertEqual(self.partition()["position"], 4)
         self.assertEqual(self.partition()["lag"], 6)
         self.broker.restart(kill=True)
-        second = objects(self.run_cli(*self.sub("-n", 6, "-o", "jsonl")).stdout)
+        second = objects(self.cli(*self.sub("-n", 6, "-o", "jsonl")).stdout)
         self.assertEqual([e["offset"] for e in second], [4, 5, 6, 7, 8, 9])
         self.assertEqual(self.partition()["lag"], 0)
 
@@ -147,7 +166,7 @@ class Consuming(GroupTest):
     def test_members_share_partitions(self):
         self.create(4)
         self.publish(range(400), None, "-K", ":")
-        self.run_cli("group", "set", self.group, "--create", "ordered")
+        self.cli("group", "set", self.group, "--create", "ordered")
         outputs = [self.work / name for name in "ab"]
         members = []
         for output in outputs:
@@ -157,7 +176,7 @@ class Consuming(GroupTest):
         wait_for("both own some", lambda: {p["owner"] for p in self.describe()["partitions"]} ==
                  {m["member"] for m in self.describe()["members"]})
         for i in range(4):
-            self.run_cli("pub", self.topic, "last", "-p", i)
+            self.cli("pub", self.topic, "last", "-p", i)
         wait_for("everything", lambda: self.describe()["lag"] == 0)
         for member in members:
             member.send_signal(signal.SIGTERM)
@@ -190,7 +209,7 @@ class Consuming(GroupTest):
         process.stdout.close()
         process.stdout = None
         self.assertEqual(process.wait(WAIT), 0)
-        again = self.run_cli(*self.sub("-n", 1, "-o", "jsonl"))
+        again = self.cli(*self.sub("-n", 1, "-o", "jsonl"))
         offset = objects(again.stdout)[0]["offset"]
         self.assertGreater(offset, 0)
         self.assertLess(offset, 500)
@@ -229,18 +248,18 @@ class Consuming(GroupTest):
                      ("--exec", "true", "--parallel", 0)):
             self.fails(2, "sub", self.topic, "-g", self.group, *args)
         self.fails(2, "sub", self.topic, "-g", "not a name")
-        self.run_cli("group", "set", self.group, "--create", "ordered")
+        self.cli("group", "set", self.group, "--create", "ordered")
         self.assertIn("GROUP_MODE_MISMATCH", self.fails(4, "sub", self.topic, "-g", self.group, "--shared"))
 
 
 class Exec(GroupTest):
     def test_what_a_command_is_told(self):
         self.create()
-        self.run_cli("pub", self.topic, '{"n":1}', "-k", "customer-4", "-H", "trace-id=a b", "-H", "empty=",
-                     "--timestamp", "2026-11-21T02:11:37.5Z")
+        self.cli("pub", self.topic, '{"n":1}', "-k", "customer-4", "-H", "trace-id=a b", "-H", "empty=", "--timestamp",
+                 "2026-11-21T02:11:37.5Z")
         seen = self.work / "seen"
         run = self.script('cat > "%s"; env | grep ^RUNNEL_ | sort >> "%s"' % (seen, seen))
-        self.run_cli(*self.sub("-n", 1, "--exec", run))
+        self.cli(*self.sub("-n", 1, "--exec", run))
         lines = seen.read_text().replace('{"n":1}', '{"n":1}\n').splitlines()
         self.assertEqual(lines[0], '{"n":1}')
         env = dict(line.split("=", 1) for line in lines[1:])
@@ -258,9 +277,9 @@ class Exec(GroupTest):
     def test_large_payload_and_output(self):
         self.create()
         payload = os.urandom(700000)
-        self.run_cli("pub", self.topic, "-", input=payload)
-        self.run_cli("pub", self.topic, "-", input=payload)
-        done = self.run_cli(*self.sub("-n", 2, "--exec", "if [ $RUNNEL_OFFSET = 0 ]; then cat; fi"))
+        self.cli("pub", self.topic, "-", input=payload)
+        self.cli("pub", self.topic, "-", input=payload)
+        done = self.cli(*self.sub("-n", 2, "--exec", "if [ $RUNNEL_OFFSET = 0 ]; then cat; fi"))
         self.assertEqual(done.stdout, payload)
 
     def test_failures_in_order(self):
@@ -271,7 +290,7 @@ class Exec(GroupTest):
         log = self.work / "log"
         run = self.script('read x; echo $x $RUNNEL_ATTEMPT >> "%s"\n'
                           'if [ $x = 2 ]; then echo first >&2; echo "no such customer" >&2; exit 3; fi\n' % log)
-        done = self.run_cli(*self.sub("-n", 9, "--exec", run, "--parallel", 4))
+        done = self.cli(*self.sub("-n", 9, "--exec", run, "--parallel", 4))
         self.assertEqual(log.read_text().splitlines(),
                          ["0 1", "1 1", "2 1", "2 2", "2 3", "2 4", "3 1", "4 1", "5 1"])
         self.assertIn("no such customer", done.stderr.decode())
@@ -293,7 +312,7 @@ class Exec(GroupTest):
         self.publish(range(20))
         log = self.work / "log"
         run = 'read x; echo $x $RUNNEL_ATTEMPT >> "%s"; [ $x = 2 ] && kill -9 $$; exit 0' % log
-        self.run_cli(*self.sub("-n", 21, "--exec", run, "--parallel", 4))
+        self.cli(*self.sub("-n", 21, "--exec", run, "--parallel", 4))
         lines = log.read_text().splitlines()
         self.assertEqual(sorted(lines), sorted(["%d 1" % i for i in range(20)] + ["2 2"]))
         letter, = self.json("dlq", "list", self.topic)
@@ -302,7 +321,7 @@ class Exec(GroupTest):
 
     def test_never_more_than_parallel(self):
         self.create()
-        self.run_cli("group", "set", self.group, "--create", "shared")
+        self.cli("group", "set", self.group, "--create", "shared")
         self.publish(range(12))
         gate = self.work / "gate"
         os.mkfifo(gate)
@@ -348,7 +367,7 @@ class Exec(GroupTest):
                 self.assertEqual(process.wait(WAIT), code)
                 partition, = self.json("group", "describe", group)["partitions"]
                 self.assertEqual((partition["position"], partition["lag"], partition["retrying"]), (1, 4, 0))
-                again = objects(self.run_cli("sub", topic, "-g", group, "-n", 1, "-o", "jsonl").stdout)
+                again = objects(self.cli("sub", topic, "-g", group, "-n", 1, "-o", "jsonl").stdout)
                 self.assertEqual(again[0]["offset"], 1)
 
     def test_a_killed_member_is_charged_only_for_what_it_did(self):
@@ -369,7 +388,7 @@ class Exec(GroupTest):
         self.assertEqual(letter["original_offset"], 1)
         self.assertEqual(letter["error_type"], "member_died")
         wait_for("the rest", lambda: self.partition()["lag"] == 0 or
-                 self.run_cli(*self.sub("-n", 1, "--exec", poison)) is None)
+                 self.cli(*self.sub("-n", 1, "--exec", poison)) is None)
         lines = log.read_text().splitlines()
         self.assertEqual(lines.count("0 1"), 1)
         self.assertEqual(lines[-1], "2 1")
@@ -380,7 +399,7 @@ class Exec(GroupTest):
         self.publish(["x"])
         never = self.work / "never"
         os.mkfifo(never)
-        self.run_cli(*self.sub("-n", 1, "--exec-timeout", "50ms", "--exec", 'read x < "%s"' % never))
+        self.cli(*self.sub("-n", 1, "--exec-timeout", "50ms", "--exec", 'read x < "%s"' % never))
         letter, = self.json("dlq", "list", self.topic)
         self.assertEqual(letter["error_type"], "timeout")
 
@@ -389,7 +408,7 @@ class Looking(GroupTest):
     def consumed(self, count=5, topic=None):
         self.create(2, topic)
         self.publish(range(10), topic, "-k", "one")
-        self.run_cli("sub", topic or self.topic, "-g", self.group, "--from", "start", "-n", count, "--raw")
+        self.cli("sub", topic or self.topic, "-g", self.group, "--from", "start", "-n", count, "--raw")
 
     def test_list_and_describe(self):
         self.consumed()
@@ -404,7 +423,7 @@ class Looking(GroupTest):
         configs = {c["name"]: (c["value"], c["default"]) for c in info["configs"]}
         self.assertEqual(configs["retry.max"], ("3", True))
         self.assertEqual(configs["ack.wait"], ("30s", True))
-        table = self.run_cli("group", "describe", self.group).stdout.decode()
+        table = self.cli("group", "describe", self.group).stdout.decode()
         self.assertIn("retry.backoff", table)
         self.assertIn("GROUP_NOT_FOUND", self.fails(3, "group", "describe", "nobody"))
 
@@ -428,11 +447,11 @@ class Looking(GroupTest):
         self.json("group", "seek", self.group, "--topic", self.topic, "--to", "start")
         self.assertEqual(self.describe()["lag"], 10)
         number = next(r["partition"] for r in rows if r["events"])
-        self.run_cli("group", "seek", self.group, "--topic", self.topic, "-p", number, "--to", "7")
+        self.cli("group", "seek", self.group, "--topic", self.topic, "-p", number, "--to", "7")
         self.assertEqual(self.describe()["lag"], 3)
-        self.run_cli("group", "seek", self.group, "--topic", self.topic, "-p", number, "--shift", "-2")
+        self.cli("group", "seek", self.group, "--topic", self.topic, "-p", number, "--shift", "-2")
         self.assertEqual(self.describe()["lag"], 5)
-        events = objects(self.run_cli(*self.sub("-n", 5, "-o", "jsonl")).stdout)
+        events = objects(self.cli(*self.sub("-n", 5, "-o", "jsonl")).stdout)
         self.assertEqual([e["offset"] for e in events], [5, 6, 7, 8, 9])
         self.fails(2, "group", "seek", self.group, "--to", "start")
         self.fails(2, "group", "seek", self.group, "--topic", self.topic)
@@ -450,7 +469,7 @@ class Looking(GroupTest):
         self.fails(2, "group", "set", self.group, "nothing=1")
         self.fails(2, "group", "set", self.group)
         self.fails(3, "group", "set", "nobody", "retry.max=1")
-        self.run_cli("group", "set", self.group + "-new", "--create", "shared", "ack.wait=5m")
+        self.cli("group", "set", self.group + "-new", "--create", "shared", "ack.wait=5m")
         self.assertEqual(self.describe(self.group + "-new")["mode"], "shared")
 
     def test_breaker(self):
@@ -461,7 +480,7 @@ class Looking(GroupTest):
         process = self.start(*self.sub("-n", 1, "--raw"))
         wait_for("the member", lambda: self.describe()["members"])
         self.assertEqual(self.describe()["members"][0]["in_flight"], 0)
-        self.run_cli("group", "breaker", self.group, "auto")
+        self.cli("group", "breaker", self.group, "auto")
         self.assertEqual(process.stdout.read(), b"5\n")
         self.assertEqual(process.wait(WAIT), 0)
         self.fails(2, "group", "breaker", self.group, "ajar")
@@ -474,8 +493,8 @@ class Looking(GroupTest):
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(WAIT), 0)
         self.fails(2, "group", "forget", self.group, "--topic", self.topic)
-        self.run_cli("group", "forget", self.group, "--topic", self.topic, "--yes")
-        self.assertEqual(len(objects(self.run_cli(*self.sub("-n", 10, "-o", "jsonl")).stdout)), 10)
+        self.cli("group", "forget", self.group, "--topic", self.topic, "--yes")
+        self.assertEqual(len(objects(self.cli(*self.sub("-n", 10, "-o", "jsonl")).stdout)), 10)
         self.fails(2, "group", "delete", self.group)
         row, = self.json("group", "delete", self.group, "--dry-run")
         self.assertEqual(row["status"], "would be deleted")
@@ -490,18 +509,18 @@ class DeadLetters(GroupTest):
         self.create()
         self.fast_retries("shared", "retry.max=0", "breaker=off")
         self.publish(['{"n":%d,"customer":{"id":"c%d"}}' % (i, i % 3) for i in range(count)], None, *publish)
-        self.run_cli(*self.sub("-n", count, "--exec", exec_command, "--parallel", 4))
+        self.cli(*self.sub("-n", count, "--exec", exec_command, "--parallel", 4))
         self.assertEqual(len(self.listed()), count)
 
     def listed(self, *args):
-        return objects(self.run_cli("dlq", "list", self.topic, "-o", "jsonl", *args).stdout)
+        return objects(self.cli("dlq", "list", self.topic, "-o", "jsonl", *args).stdout)
 
     def offsets(self, *args):
         return sorted(e["original_offset"] for e in self.listed(*args))
 
     def consume(self, count):
         """Deliveries that follow, all fine; their offsets."""
-        done = self.run_cli(*self.sub("-n", count, "-o", "jsonl"))
+        done = self.cli(*self.sub("-n", count, "-o", "jsonl"))
         return sorted(e["offset"] for e in objects(done.stdout))
 
     def test_nothing_is_dead(self):
@@ -512,9 +531,9 @@ class DeadLetters(GroupTest):
 
     def test_list_and_filters(self):
         self.kill(9, 'read x; case "$x" in *:[012],*) echo early >&2; exit 5;; esac; echo late >&2; exit 6')
-        self.run_cli("pub", self.topic, '{"n":100}', "-H", "color=red", "--correlation-id", "c-17", "--type",
+        self.cli("pub", self.topic, '{"n":100}', "-H", "color=red", "--correlation-id", "c-17", "--type",
                  "order.placed")
-        self.run_cli(*self.sub("-n", 1, "--exec", "exit 7"))
+        self.cli(*self.sub("-n", 1, "--exec", "exit 7"))
         self.assertEqual(self.offsets("--where-type", "exit 5"), [0, 1, 2])
         self.assertEqual(self.offsets("--where-type", "exit *"), list(range(10)))
         self.assertEqual(self.offsets("--json-path", "$.customer.id=c1"), [1, 4, 7])
@@ -533,34 +552,34 @@ class DeadLetters(GroupTest):
         self.assertEqual({s["example"] for s in stats}, {"early", "late", None})
         self.assertEqual(self.json("dlq", "stats", self.topic, "--by", "group")[0]["count"], 10)
         self.assertIn(self.topic + ".dlq", {s["topic"] for s in self.json("dlq", "stats")})
-        self.assertEqual(len(objects(self.run_cli("dlq", "list", self.topic[:-3] + "*", "-o", "jsonl").stdout)), 10)
+        self.assertEqual(len(objects(self.cli("dlq", "list", self.topic[:-3] + "*", "-o", "jsonl").stdout)), 10)
         for wrong in (("--header", "x"), ("--since", "soon"), ("--json-path", "a["), ("-n", "0"), ("1",)):
             self.fails(2, "dlq", "list", self.topic, *wrong)
 
     def test_show(self):
         self.kill(1, "echo trouble >&2; exit 3", "-k", "c-1", "-H", "color=red")
         place = "%d:%d" % (self.listed()[0]["partition"], self.listed()[0]["offset"])
-        shown = json.loads(self.run_cli("dlq", "show", self.topic, place, "-o", "json").stdout)
+        shown = json.loads(self.cli("dlq", "show", self.topic, place, "-o", "json").stdout)
         self.assertTrue(FIELDS <= set(shown))
         self.assertFalse(shown["settled"])
         self.assertEqual(shown["event"]["key"], "c-1")
         self.assertEqual(shown["event"]["payload"]["n"], 0)
         self.assertEqual(shown["event"]["headers"]["color"], "red")
-        self.assertIn("trouble", self.run_cli("dlq", "show", self.topic, place).stdout.decode())
+        self.assertIn("trouble", self.cli("dlq", "show", self.topic, place).stdout.decode())
         self.fails(3, "dlq", "show", self.topic, "0:99")
         self.fails(2, "dlq", "show", self.topic, "99")
-        self.run_cli("dlq", "redrive", self.topic)
-        shown = json.loads(self.run_cli("dlq", "show", self.topic, place, "-o", "json").stdout)
+        self.cli("dlq", "redrive", self.topic)
+        shown = json.loads(self.cli("dlq", "show", self.topic, place, "-o", "json").stdout)
         self.assertTrue(shown["settled"])
 
     def test_redrive_to_the_group_that_failed(self):
         self.kill(6)
-        self.run_cli("sub", self.topic, "-g", self.group + "-other", "--from", "start", "-n", 6, "--raw")
+        self.cli("sub", self.topic, "-g", self.group + "-other", "--from", "start", "-n", 6, "--raw")
         end = self.json("topic", "offsets", self.topic)
-        dry = objects(self.run_cli("dlq", "redrive", self.topic, "--dry-run", "-o", "jsonl").stdout)
+        dry = objects(self.cli("dlq", "redrive", self.topic, "--dry-run", "-o", "jsonl").stdout)
         self.assertEqual(len(dry), 6)
         self.assertEqual(len(self.listed()), 6)
-        rows = objects(self.run_cli("dlq", "redrive", self.topic, "-o", "jsonl").stdout)
+        rows = objects(self.cli("dlq", "redrive", self.topic, "-o", "jsonl").stdout)
         self.assertEqual([list(r) for r in rows], [list(r) for r in dry], "the same columns")
         self.assertEqual({r["status"] for r in rows}, {"redriven"})
         self.assertEqual(self.json("topic", "offsets", self.topic), end, "nothing was published")
@@ -568,16 +587,16 @@ class DeadLetters(GroupTest):
         self.assertEqual(self.consume(6), list(range(6)))
         self.assertEqual(self.describe()["lag"], 0)
         self.assertEqual(self.describe(self.group + "-other")["lag"], 0)
-        self.assertEqual(objects(self.run_cli("dlq", "redrive", self.topic, "-o", "jsonl").stdout), [])
+        self.assertEqual(objects(self.cli("dlq", "redrive", self.topic, "-o", "jsonl").stdout), [])
 
     def test_redrive_some(self):
         self.kill(9)
-        self.run_cli("dlq", "redrive", self.topic, "--json-path", "$.customer.id=c1", "-q")
+        self.cli("dlq", "redrive", self.topic, "--json-path", "$.customer.id=c1", "-q")
         self.assertEqual(self.consume(3), [1, 4, 7])
-        self.run_cli("dlq", "redrive", self.topic, "--limit", 2, "--rate", 1000, "-q")
+        self.cli("dlq", "redrive", self.topic, "--limit", 2, "--rate", 1000, "-q")
         self.assertEqual(len(self.listed()), 4)
         letter = self.listed()[-1]
-        self.run_cli("dlq", "redrive", self.topic, "%d:%d" % (letter["partition"], letter["offset"]))
+        self.cli("dlq", "redrive", self.topic, "%d:%d" % (letter["partition"], letter["offset"]))
         self.assertEqual(len(self.listed()), 3)
         self.broker.restart(kill=True)
         self.assertEqual(len(self.listed()), 3, "what was dealt with stays so")
@@ -585,8 +604,8 @@ class DeadLetters(GroupTest):
 
     def test_dead_again(self):
         self.kill(1)
-        self.run_cli("dlq", "redrive", self.topic)
-        self.run_cli(*self.sub("-n", 1, "--exec", "exit 4"))
+        self.cli("dlq", "redrive", self.topic)
+        self.cli(*self.sub("-n", 1, "--exec", "exit 4"))
         letter, = self.listed()
         self.assertEqual((letter["offset"], letter["original_offset"], letter["error_type"]), (1, 0, "exit 4"))
 
@@ -595,9 +614,9 @@ class DeadLetters(GroupTest):
         target = self.topic + "-again"
         self.fails(3, "dlq", "redrive", self.topic, "--to-topic", target)
         self.create(1, target)
-        rows = objects(self.run_cli("dlq", "redrive", self.topic, "--to-topic", target, "-o", "jsonl").stdout)
+        rows = objects(self.cli("dlq", "redrive", self.topic, "--to-topic", target, "-o", "jsonl").stdout)
         self.assertEqual({r["to"] for r in rows}, {target})
-        events = objects(self.run_cli("read", target, "-o", "jsonl").stdout)
+        events = objects(self.cli("read", target, "-o", "jsonl").stdout)
         self.assertEqual(sorted(e["payload"]["n"] for e in events), [0, 1, 2])
         self.assertEqual(events[0]["key"], "c-1")
         self.assertEqual(events[0]["headers"], {"color": "red", "runnel-redrive-of": self.topic + ".dlq/0:0",
@@ -605,21 +624,42 @@ class DeadLetters(GroupTest):
         self.assertEqual(self.listed(), [])
         self.assertEqual(self.describe()["lag"], 0, "the group does not get them again")
 
+    def test_republish_into_a_topic_that_takes_little_at_once(self):
+        self.kill(24)
+        target = self.topic + "-small"
+        self.cli("topic", "create", target, "--config", "max.message.bytes=1024")
+        rows = objects(self.cli("dlq", "redrive", self.topic, "--to-topic", target, "-o", "jsonl").stdout)
+        self.assertEqual([r["status"] for r in rows], ["redriven"] * 24)
+        events = objects(self.cli("read", target, "-o", "jsonl").stdout)
+        self.assertEqual(sorted(e["payload"]["n"] for e in events), list(range(24)))
+
+    def test_a_letter_that_is_too_large_for_the_topic_is_in_nobodys_way(self):
+        self.cli("group", "set", self.group, "--create", "ordered", "retry.max=0")
+        self.create()
+        self.publish(["a", "b" * 4000, "c"])
+        self.cli(*self.sub("-n", 3, "--exec", "exit 1"))
+        target = self.topic + "-small"
+        self.cli("topic", "create", target, "--config", "max.message.bytes=1024")
+        done = self.broker.run("dlq", "redrive", self.topic, "--to-topic", target, "-o", "jsonl", check=False)
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertEqual([r["status"] for r in objects(done.stdout)], ["redriven", "BATCH_TOO_LARGE", "redriven"])
+        self.assertEqual(len(self.listed()), 1)
+
     def test_discard(self):
         self.kill(4)
         self.fails(2, "dlq", "discard", self.topic, "--yes")
         self.fails(2, "dlq", "discard", self.topic, "--reason", "junk")
-        dry = objects(self.run_cli("dlq", "discard", self.topic, "--reason", "junk", "--dry-run", "-o", "jsonl").stdout)
+        dry = objects(self.cli("dlq", "discard", self.topic, "--reason", "junk", "--dry-run", "-o", "jsonl").stdout)
         self.assertEqual(len(dry), 4)
         letter = self.listed()[0]
-        self.run_cli("dlq", "discard", self.topic, "0:%d" % letter["offset"], "--reason", 'test "data"')
+        self.cli("dlq", "discard", self.topic, "0:%d" % letter["offset"], "--reason", 'test "data"')
         self.assertEqual(len(self.listed()), 3)
-        rows = objects(self.run_cli("dlq", "discard", self.topic, "--reason", "junk", "--yes", "-o", "jsonl").stdout)
+        rows = objects(self.cli("dlq", "discard", self.topic, "--reason", "junk", "--yes", "-o", "jsonl").stdout)
         self.assertEqual([list(r) for r in rows], [list(dry[0])] * 3)
         self.assertEqual({r["status"] for r in rows}, {"discarded"})
         self.assertEqual(self.listed(), [])
         self.assertEqual(self.describe()["lag"], 0)
-        audit = [e["payload"] for e in objects(self.run_cli("read", "dlq.audit", "-o", "jsonl").stdout)
+        audit = [e["payload"] for e in objects(self.cli("read", "dlq.audit", "-o", "jsonl").stdout)
                  if e["payload"]["group"] == self.group]
         self.assertEqual([a["reason"] for a in audit], ['test "data"', "junk", "junk", "junk"])
         self.assertEqual(audit[0]["dead_letter"], self.topic + ".dlq/0:%d" % letter["offset"])
@@ -638,7 +678,7 @@ class DeadLetters(GroupTest):
         done = self.broker.run("dlq", "redrive", self.topic, check=False)
         self.assertEqual(done.returncode, 4)
         self.assertEqual(len(self.listed()), 1)
-        self.run_cli("dlq", "discard", self.topic, "0:0", "--reason", "not ours")
+        self.cli("dlq", "discard", self.topic, "0:0", "--reason", "not ours")
         self.assertEqual(self.listed(), [])
 
 
