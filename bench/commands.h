@@ -14,6 +14,8 @@ int command_publish(const struct options *o);
 int command_e2e(const struct options *o);
 int command_consume(const struct options *o);
 int command_scale(const struct options *o);
+int command_rebalance(const struct options *o);
+int command_redrive(const struct options *o);
 
 /* The plan that the options describe; `topic` (64 bytes) receives a fresh name when none was given. */
 void command_plan(const struct options *o, struct load_plan *plan, char *topic);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "process.h"
 
 enum { QUICK_PART = 4 };
 
@@ -158,16 +159,10 @@ static bool wanted(const struct options *o, const char *name)
 
 static void find_runneld(struct compare *c)
 {
-    if (c->options->runneld) {
+    if (c->options->runneld)
         snprintf(c->runneld, sizeof(c->runneld), "%s", c->options->runneld);
-        return;
-    }
-    char self[3000] = "";
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    char *slash = n > 0 ? strrchr(self, '/') : NULL;
-    if (slash)
-        *slash = 0;
-    snprintf(c->runneld, sizeof(c->runneld), "%s/runneld", self);
+    else
+        process_beside("runneld", c->runneld, sizeof(c->runneld));
 }
 
 int command_compare(const struct options *o)

@@ -32,7 +32,8 @@ static const struct {
     int (*run)(const struct options *o);
 } commands[] = {
     { "limits", command_limits },   { "publish", command_publish }, { "e2e", command_e2e },
-    { "consume", command_consume }, { "scale", command_scale },     { "compare", command_compare },
+    { "consume", command_consume }, { "scale", command_scale },     { "rebalance", command_rebalance },
+    { "redrive", command_redrive }, { "compare", command_compare },
 };
 
 int main(int argc, char **argv)
@@ -43,7 +44,9 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(o.command, commands[i].name) == 0)
             return commands[i].run(&o);
-    fprintf(stderr, "error: unknown command %s: expected limits, publish, e2e, consume, scale or compare\n",
+    fprintf(stderr,
+            "error: unknown command %s: expected limits, publish, e2e, consume, scale, rebalance, redrive or "
+            "compare\n",
             o.command);
     return 2;
 }

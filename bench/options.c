@@ -18,6 +18,9 @@ static const char usage[] =
     "  e2e       publish to a live subscriber; every event is checked\n"
     "  consume   read stored events from the start (--mode history|memory), or as they come (--mode live)\n"
     "  scale     publish at a rate over 1 to 10,000 partitions and connections, 1 to 1,000 topics\n"
+    "  rebalance how long partitions of a group are not consumed when a member dies, and when one joins "
+    "(runnel)\n"
+    "  redrive   give back dead letters, with the command runnel beside this program (runnel)\n"
     "  compare   start every broker installed here, measure all alternately, print medians and ratios\n"
     "\n"
     "Options\n"
@@ -25,7 +28,7 @@ static const char usage[] =
     "  --url URL          tcp://HOST:PORT or unix:PATH of the broker\n"
     "  --topic NAME       use this topic and keep it (default: a new one, deleted afterwards)\n"
     "  --topics N         publish to N topics (1)\n"
-    "  --partitions N     of each topic (1)\n"
+    "  --partitions N     of each topic (1; rebalance: 300)\n"
     "  --connections N    that publish (1)\n"
     "  --idle N           further connections that do nothing (0)\n"
     "  --size BYTES       of a payload (256)\n"
@@ -35,11 +38,14 @@ static const char usage[] =
     "  --acks MODE        durable (default), memory, none\n"
     "  --duration S       measure for S seconds (5)\n"
     "  --warmup S         before measuring (1)\n"
-    "  --events N         publish N events instead of for a time; consume: store and read so many\n"
+    "  --events N         publish N events instead of for a time; consume: store and read so many; redrive:\n"
+    "                     so many dead letters (100k)\n"
     "  --mode MODE        consume: history (default), memory, live\n"
     "  --group            consumers belong to a group and acknowledge every event\n"
     "  --shared           a group whose members compete for events (runnel)\n"
     "  --passes N         consume: read all so many times (memory: 20, history: 1)\n"
+    "  --members N        rebalance: of the group (100)\n"
+    "  --rounds N         rebalance: kill one and have one join so many times (10)\n"
     "  --spin             the generator never sleeps\n"
     "  --pid PID          the broker's process, when it cannot be found from the connection\n"
     "  --dir DIR          limits, compare: where to put files (the current directory)\n"
@@ -100,6 +106,8 @@ enum {
     OPT_EVENTS,
     OPT_MODE,
     OPT_PASSES,
+    OPT_MEMBERS,
+    OPT_ROUNDS,
     OPT_SPIN,
     OPT_GROUP,
     OPT_SHARED,
@@ -131,6 +139,8 @@ static const struct option table[] = {
     { "events", required_argument, NULL, OPT_EVENTS },
     { "mode", required_argument, NULL, OPT_MODE },
     { "passes", required_argument, NULL, OPT_PASSES },
+    { "members", required_argument, NULL, OPT_MEMBERS },
+    { "rounds", required_argument, NULL, OPT_ROUNDS },
     { "spin", no_argument, NULL, OPT_SPIN },
     { "group", no_argument, NULL, OPT_GROUP },
     { "shared", no_argument, NULL, OPT_SHARED },
@@ -200,6 +210,12 @@ static void take_load(struct options *o, int option, const char *v)
     case OPT_PASSES:
         o->passes = count("--passes", v, 100000);
         break;
+    case OPT_MEMBERS:
+        o->members = (uint32_t)number("--members", v, 2, 1000);
+        break;
+    case OPT_ROUNDS:
+        o->rounds = count("--rounds", v, 1000);
+        break;
     }
 }
 
@@ -268,9 +284,10 @@ void options_parse(struct options *o, int argc, char **argv)
                            .in_flight = 1000,
                            .batch = 1,
                            .topics = 1,
-                           .partitions = 1,
                            .connections = 1,
                            .runs = 3,
+                           .members = 100,
+                           .rounds = 10,
                            .duration_s = 5,
                            .warmup_s = 1,
                            .history_mb = 2000 };
@@ -285,8 +302,19 @@ void options_parse(struct options *o, int argc, char **argv)
         take(o, c, optarg);
     }
     if (optind + 1 != argc)
-        wrong("usage", NULL, "runnel-bench limits|publish|e2e|consume|scale|compare [OPTION]...; see --help");
+        wrong("usage", NULL,
+              "runnel-bench limits|publish|e2e|consume|scale|rebalance|redrive|compare [OPTION]...; see "
+              "--help");
     o->command = argv[optind];
+    const bool runnel_only = strcmp(o->command, "rebalance") == 0 || strcmp(o->command, "redrive") == 0;
+    if (runnel_only && o->driver != &driver_runnel && o->driver != &driver_librunnel)
+        wrong(o->command, NULL, "only Runnel's own driver does this: leave --driver out");
+    if (runnel_only && o->shared)
+        wrong("--shared", NULL, "the group of this command is what it is: leave it out");
+    if (runnel_only && !o->url)
+        o->url = o->driver->url;
+    if (!o->partitions)
+        o->partitions = strcmp(o->command, "rebalance") == 0 ? 300 : 1;
     if (o->batch > o->driver->batch_max)
         wrong("--batch", NULL, "this broker's protocol has no batches: use --in-flight");
     if ((o->group || o->shared) && !o->driver->groups)

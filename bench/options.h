@@ -22,7 +22,7 @@ struct options {
     const char *runneld, *only, *svg;
     enum acks acks;
     enum history_mode mode;
-    uint32_t size, in_flight, batch, topics, partitions, connections, idle, runs, passes;
+    uint32_t size, in_flight, batch, topics, partitions, connections, idle, runs, passes, members, rounds;
     double rate, duration_s, warmup_s;
     uint64_t events, history_mb;
     pid_t pid;

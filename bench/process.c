@@ -14,6 +14,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+void process_beside(const char *name, char *path, size_t bytes)
+{
+    char self[3000] = "";
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    char *slash = n > 0 ? strrchr(self, '/') : NULL;
+    if (slash)
+        *slash = 0;
+    snprintf(path, bytes, "%s/%s", self, name);
+}
+
 double process_cpu_s(pid_t pid)
 {
     char path[64], line[1024];

@@ -6,6 +6,7 @@
 #ifndef RUNNEL_BENCH_PROCESS_H
 #define RUNNEL_BENCH_PROCESS_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,6 +19,8 @@ uint64_t process_cpu_fine_ns(pid_t pid);
 uint64_t process_sleeps(pid_t pid);
 /* Resident memory in MB (1e6 bytes); 0 when unknown. */
 double process_rss_mb(pid_t pid);
+/* The program `name` beside this one, into `path`. */
+void process_beside(const char *name, char *path, size_t bytes);
 /* The process at the other end of a connected socket: the peer's credentials on a Unix socket, the owner of
  * the listening port on loopback. 0 when it cannot be told. */
 pid_t process_of_peer(int fd);

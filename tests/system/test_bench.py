@@ -105,6 +105,25 @@ class Load(unittest.TestCase):
                     self.assertEqual(result["events"], 40000)
             self.run_ok("consume", "--driver", driver, "--mode", "live", *SHORT)
 
+    def test_rebalance(self):
+        args = ("--members", "7", "--partitions", "20", "--rounds", "2", "-o", "json", "--url", self.broker.url)
+        done = bench("rebalance", *args)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        result = json.loads(done.stdout)
+        self.assertEqual((result["members"], result["partitions"], result["rounds"]), (7, 20, 2))
+        for figure in ("killed_ms", "joined_ms"):
+            self.assertEqual(set(result[figure]), {"p50", "p95", "max"})
+            self.assertGreater(result[figure]["p50"], 0)
+            self.assertGreaterEqual(result[figure]["max"], result[figure]["p95"])
+
+    def test_redrive(self):
+        done = bench("redrive", "--events", "2500", "--partitions", "3", "-o", "json", "--url", self.broker.url)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        result = json.loads(done.stdout)
+        self.assertEqual(result["events"], 2500)
+        for figure in ("group", "to_topic"):
+            self.assertGreater(result[figure]["events_per_s"], 0)
+
     def test_a_lying_history_is_found(self):
         # Two runs into one topic: the second one's subscriber must not be content with the first one's events.
         topic = ["--topic", "kept", "--events", "500", "-o", "json"]
@@ -117,7 +136,8 @@ class Load(unittest.TestCase):
 
 class Mistakes(unittest.TestCase):
     def test_wrong_usage_is_2(self):
-        for args in ([], ["nonsense"], ["publish", "--size", "3"], ["publish", "--driver", "x"], ["publish", "--what"]):
+        for args in ([], ["nonsense"], ["publish", "--size", "3"], ["publish", "--driver", "x"], ["publish", "--what"],
+                     ["redrive", "--driver", "nats"], ["rebalance", "--members", "1"]):
             with self.subTest(args=args):
                 done = bench(*args)
                 self.assertEqual(done.returncode, 2)
