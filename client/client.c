@@ -405,6 +405,22 @@ int client_may_block(struct runnel_client *c)
     return 0;
 }
 
+int client_next(struct runnel_client *c, int timeout_ms, int (*step)(void *ctx), void *ctx)
+{
+    int rc = client_may_block(c);
+    if (rc)
+        return rc;
+    const int64_t deadline = client_deadline(timeout_ms ? client_now_ms() : 0, timeout_ms);
+    for (;;) {
+        client_io(c);
+        client_report(c);
+        rc = step(ctx);
+        if (rc || timeout_ms == 0 || client_now_ms() >= deadline)
+            return rc;
+        client_poll(c, deadline);
+    }
+}
+
 int client_wait_until(struct runnel_client *c, int64_t deadline_ms, bool (*until)(void *ctx), void *ctx)
 {
     for (;;) {

@@ -142,6 +142,9 @@ int client_report(struct runnel_client *c);
 /* Processes until `until(ctx)` is true (0), the time is up (-ERR_CLIENT_TIMEOUT) or the client has failed
  * (negative code). */
 int client_wait_until(struct runnel_client *c, int64_t deadline_ms, bool (*until)(void *ctx), void *ctx);
+/* Processes until `step(ctx)` gives something (not 0), which is given back, or `timeout_ms` have passed (0).
+ */
+int client_next(struct runnel_client *c, int timeout_ms, int (*step)(void *ctx), void *ctx);
 /* Sleeps until there is something to read, write or do, at most until the deadline. */
 void client_poll(struct runnel_client *c, int64_t deadline_ms);
 int64_t client_deadline(int64_t now_ms, int timeout_ms); /* INT64_MAX for -1 */

@@ -270,28 +270,23 @@ static int consumer_over(struct runnel_consumer *k)
     return k->dead_count == k->sub_count ? consumer_tell_error(k, &k->subs[0]) : 0;
 }
 
+struct consumer_next {
+    struct runnel_consumer *consumer;
+    struct runnel_record *out;
+};
+
+static int consumer_step(void *ctx)
+{
+    const struct consumer_next *next = ctx;
+    const int rc = consumer_read(next->consumer, next->out);
+    return rc ? rc : consumer_over(next->consumer);
+}
+
 int runnel_next(runnel_consumer *k, struct runnel_record *out, int timeout_ms)
 {
-    struct runnel_client *c = k->client;
-    int rc = consumer_read(k, out);
-    if (rc)
-        return rc;
-    rc = client_may_block(c);
-    if (rc)
-        return rc;
-    int64_t deadline = timeout_ms > 0   ? client_deadline(client_now_ms(), timeout_ms)
-                       : timeout_ms < 0 ? INT64_MAX
-                                        : 0;
-    for (;;) {
-        client_io(c);
-        client_report(c);
-        rc = consumer_read(k, out);
-        if (rc == 0)
-            rc = consumer_over(k);
-        if (rc || timeout_ms == 0 || (timeout_ms > 0 && client_now_ms() >= deadline))
-            return rc;
-        client_poll(c, deadline);
-    }
+    struct consumer_next next = { k, out };
+    const int rc = consumer_read(k, out);
+    return rc ? rc : client_next(k->client, timeout_ms, consumer_step, &next);
 }
 
 int runnel_record_header(const struct runnel_record *record, size_t i, const char **name, size_t *name_len,

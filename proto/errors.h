@@ -91,6 +91,10 @@
     X(MEMBER_FENCED, 90, false, "another member has joined with this instance id",                           \
       "give each instance an id of its own")                                                                 \
     X(GROUP_NAME_INVALID, 91, false, "not a group name", "use 1 to 249 letters, digits, '.', '_' or '-'")    \
+    X(GROUP_KIND_MISMATCH, 96, false, "the group is consumed by clients of the other protocol",              \
+      "see the text: stop its members, or take another name")                                                \
+    X(NOT_FOR_KAFKA_GROUPS, 97, false, "the broker does not do this for groups of Kafka clients",            \
+      "see the text: a Kafka client does it itself")                                                         \
     /* made by the client library, never sent */                                                             \
     X(CLIENT_TIMEOUT, 200, true, "no answer within the time given", "try again, or give more time")          \
     X(CLIENT_UNREACHABLE, 201, true, "the broker cannot be reached",                                         \

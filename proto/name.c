@@ -49,3 +49,29 @@ bool name_matches(struct bytes pattern, struct bytes name)
         p++;
     return p == pattern.len;
 }
+
+int name_compare(struct bytes a, struct bytes b)
+{
+    const int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
+    return order ? order : (int)a.len - (int)b.len;
+}
+
+uint32_t name_place(const void *rows, uint32_t count, struct bytes (*name_at)(const void *rows, uint32_t i),
+                    struct bytes name, bool *found)
+{
+    uint32_t low = 0, high = count;
+    *found = false;
+    while (low < high) {
+        const uint32_t mid = (low + high) / 2;
+        const int order = name_compare(name_at(rows, mid), name);
+        if (order == 0) {
+            *found = true;
+            return mid;
+        }
+        if (order < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}

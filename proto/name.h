@@ -18,4 +18,11 @@ bool topic_name_internal(struct bytes name);
 /* Does a name match a pattern with '*' (any run of characters) and '?' (one)? */
 bool name_matches(struct bytes pattern, struct bytes name);
 
+/* The order in which names are kept sorted: that of their bytes. */
+int name_compare(struct bytes a, struct bytes b);
+/* Where `name` stands among `count` sorted names, the i-th of which is name_at(rows, i); else where it would.
+ */
+uint32_t name_place(const void *rows, uint32_t count, struct bytes (*name_at)(const void *rows, uint32_t i),
+                    struct bytes name, bool *found);
+
 #endif

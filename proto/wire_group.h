@@ -21,7 +21,8 @@ enum {
     WIRE_GROUP_REDRIVE_MAX = 4096,
 };
 
-enum wire_group_mode { WIRE_GROUP_ANY, WIRE_GROUP_ORDERED, WIRE_GROUP_SHARED };
+/* KAFKA: ordered, and its members are Kafka clients; only told, never asked for. */
+enum wire_group_mode { WIRE_GROUP_ANY, WIRE_GROUP_ORDERED, WIRE_GROUP_SHARED, WIRE_GROUP_KAFKA };
 enum wire_group_reset {
     WIRE_GROUP_RESET_DEFAULT, /* the group's offset.reset */
     WIRE_GROUP_RESET_START,

@@ -8,6 +8,7 @@
 #include "api/group_own.h"
 #include "base/check.h"
 #include "base/mem.h"
+#include "group/classic.h"
 
 enum {
     GROUP_LIST_MAX = 1000,
@@ -17,7 +18,7 @@ enum {
      * group has. */
     DESCRIBE_BYTES_MAX = 12 << 20,
     DESCRIBE_MEMBER_BYTES = 3 * (2 + MEMBER_TEXT_MAX) + 16,
-    DESCRIBE_PARTITION_BYTES = 2 + TOPIC_NAME_MAX + 2 + MEMBER_ID_BYTES + 80,
+    DESCRIBE_PARTITION_BYTES = 2 + TOPIC_NAME_MAX + 2 + CLASSIC_ID_MAX + 80,
 };
 
 /* The group that a request names; NULL: refused. */
@@ -61,12 +62,17 @@ static enum net_take admin_done(struct session *s, const struct request *rq, enu
 
 /* ---- looking ---- */
 
+static uint8_t mode_of(const struct group *g)
+{
+    return g->kafka ? WIRE_GROUP_KAFKA : g->ordered ? WIRE_GROUP_ORDERED : WIRE_GROUP_SHARED;
+}
+
 static void list_row(struct writer *w, struct group *g)
 {
     const struct group_lag lag = group_lag(g);
     const struct wire_group_row row = {
         .group = bytes_of(g->name),
-        .mode = g->ordered ? WIRE_GROUP_ORDERED : WIRE_GROUP_SHARED,
+        .mode = mode_of(g),
         .state = (uint8_t)group_state(g),
         .members = g->member_count,
         .partitions = g->partition_count,
@@ -126,9 +132,24 @@ static uint8_t describe_member_state(const struct member *m)
                                        : WIRE_MEMBER_OK;
 }
 
+static void describe_kafka_members(struct writer *w, const struct group *g)
+{
+    for (const struct classic_member *m = NULL; (m = classic_member_next(g, m));) {
+        const struct wire_group_member_row row = {
+            .member_id = bytes_of(m->id),
+            .instance_id = bytes_of(m->instance),
+            .host = bytes_of(m->host),
+            .partitions = classic_partitions(m),
+            .state = WIRE_MEMBER_OK,
+        };
+        wire_put_group_member_row(w, &row);
+    }
+}
+
 static void describe_members(struct writer *w, const struct group *g)
 {
     write_u32(w, g->member_count);
+    describe_kafka_members(w, g);
     LIST_FOR_EACH (node, &g->members) {
         const struct member *m = CONTAINER_OF(node, struct member, link);
         const struct wire_group_member_row row = {
@@ -167,7 +188,9 @@ static void describe_partition(struct writer *w, const struct gp *gp)
     const struct wire_group_partition_row row = {
         .topic = { (const uint8_t *)gp->topic->name, gp->topic->name_len },
         .partition = gp->number,
-        .owner = bytes_of(gp->owner ? gp->owner->id : ""),
+        .owner = bytes_of(gp->owner                        ? gp->owner->id
+                          : gp->group->kafka && gp->holder ? gp->holder->id
+                                                           : ""),
         .position = progress_position(gp->progress),
         .next = progress_next(gp->progress),
         .start = partition_start(gp->partition),
@@ -203,9 +226,11 @@ enum net_take group_admin_describe(struct session *s, const struct request *rq)
     if (!g)
         return NET_TAKEN;
     group_breaker_text(g, reason);
+    if (g->kafka)
+        classic_mark_holders(g);
     const struct wire_group_described head = {
         .group = bytes_of(g->name),
-        .mode = g->ordered ? WIRE_GROUP_ORDERED : WIRE_GROUP_SHARED,
+        .mode = mode_of(g),
         .state = (uint8_t)group_state(g),
         .generation = g->generation,
         .breaker = (uint8_t)g->breaker.state,
@@ -283,8 +308,11 @@ enum net_take group_admin_breaker(struct session *s, const struct request *rq)
     struct group *g = admin_change(s, rq, body.group, GROUP_STATE_BYTES, &take);
     if (!g)
         return take;
-    group_breaker_set(g, (enum group_breaker_order)body.order);
-    return admin_done(s, rq, ERR_OK, NULL);
+    char why[API_WHY_BYTES];
+    const enum error code = group_native_check(g, "the breaker", why);
+    if (code == ERR_OK)
+        group_breaker_set(g, (enum group_breaker_order)body.order);
+    return admin_done(s, rq, code, why);
 }
 
 enum net_take group_admin_forget(struct session *s, const struct request *rq)

@@ -28,6 +28,8 @@ static enum error redrive_again(struct session *s, const struct wire_group_redri
     struct topic *t = catalog_find(s->api->store, row->topic);
     if (!g || g->internal)
         return ERR_GROUP_NOT_FOUND;
+    if (g->kafka)
+        return ERR_NOT_FOR_KAFKA_GROUPS;
     if (!t)
         return ERR_TOPIC_NOT_FOUND;
     if (row->partition >= t->partition_count)

@@ -162,7 +162,8 @@ static void seek_advance(struct seek *k)
 static enum error seek_check(struct session *s, const struct wire_group_seek *body, struct topic **t,
                              char *why)
 {
-    if (!group_find(s->api->door.groups, body->group)) {
+    const struct group *g = group_find(s->api->door.groups, body->group);
+    if (!g) {
         snprintf(why, API_WHY_BYTES, "no group %.*s: `runnel group set` makes one without members",
                  (int)(body->group.len < GROUP_NAME_MAX ? body->group.len : GROUP_NAME_MAX),
                  (const char *)body->group.at);
@@ -176,7 +177,8 @@ static enum error seek_check(struct session *s, const struct wire_group_seek *bo
                  body->partition, (*t)->partition_count);
         return ERR_PARTITION_NOT_FOUND;
     }
-    return api_admit(s, why);
+    const enum error code = group_seek_check(g, why);
+    return code == ERR_OK ? api_admit(s, why) : code;
 }
 
 enum net_take group_admin_seek(struct session *s, const struct request *rq)

@@ -16,6 +16,8 @@ enum group_state group_state(const struct group *g)
     const enum breaker_state b = g->breaker.state;
     if (b == BREAKER_OPEN || b == BREAKER_HALF_OPEN || b == BREAKER_FORCED_OPEN)
         return GROUP_BREAKER_OPEN;
+    if (g->kafka)
+        return classic_group_state(g);
     if (!g->member_count)
         return GROUP_EMPTY;
     return g->moving || g->rebalance ? GROUP_REBALANCING : GROUP_STABLE;
@@ -34,12 +36,20 @@ static struct group_topic *topic_after(const struct group *g, const char *name)
     return best;
 }
 
-struct gp *group_gp_next(struct group *g, const struct gp *after)
+static struct gp *gp_after(struct group *g, const struct gp *after)
 {
     if (after && after->number + 1 < after->in->count)
         return after->in->gps[after->number + 1];
     const struct group_topic *gt = topic_after(g, after ? after->topic->name : NULL);
     return gt ? gt->gps[0] : NULL;
+}
+
+struct gp *group_gp_next(struct group *g, const struct gp *after)
+{
+    struct gp *gp = gp_after(g, after);
+    while (gp && !gp_committed(gp))
+        gp = gp_after(g, gp);
+    return gp;
 }
 
 struct gp *group_gp_find(struct group *g, const struct topic *topic, uint32_t partition)
@@ -105,6 +115,9 @@ enum error group_set(struct group *g, const struct bytes *names, const struct by
                      char *why)
 {
     struct group_settings settings = g->settings;
+    for (uint32_t i = 0; i < count; i++)
+        if (!text_is("expire.after", names[i]) && group_native_check(g, "this setting", why) != ERR_OK)
+            return ERR_NOT_FOR_KAFKA_GROUPS;
     for (uint32_t i = 0; i < count; i++)
         if (!group_settings_set(&settings, &g->groups->options.defaults, names[i], values[i], why))
             return ERR_GROUP_CONFIG_INVALID;
@@ -179,9 +192,13 @@ static enum error range_check(const struct gp *gp, uint64_t offset, uint64_t las
 enum error group_seek(struct gp *gp, uint64_t offset, char *why)
 {
     struct group *g = gp->group;
-    const enum error error = range_check(gp, offset, partition_end(gp->partition), why);
+    enum error error = range_check(gp, offset, partition_end(gp->partition), why);
+    if (!error)
+        error = group_seek_check(g, why);
     if (error)
         return error;
+    if (g->kafka)
+        gp_commit(gp, -1, (struct bytes){ 0 });
     while (!list_empty(&gp->give_ups))
         give_up_free(gp, CONTAINER_OF(gp->give_ups.next, struct give_up, link));
     progress_seek(gp->progress, offset);
@@ -226,6 +243,12 @@ enum error group_offsets_delete(struct group *g, const struct topic *topic, int3
         snprintf(why, GROUP_WHY_BYTES, "group %.100s has no position there", g->name);
         return ERR_POSITION_UNKNOWN;
     }
+    if (g->kafka) {
+        const enum error error = group_seek_check(g, why);
+        if (!error)
+            group_positions_drop(g, gt, partition);
+        return error;
+    }
     LIST_FOR_EACH (node, &g->members)
         if (member_wants(CONTAINER_OF(node, struct member, link), gt->gps[0])) {
             snprintf(why, GROUP_WHY_BYTES, "members of group %.100s consume %.100s: stop them first", g->name,
@@ -250,7 +273,9 @@ enum error group_offsets_delete(struct group *g, const struct topic *topic, int3
 enum error group_redrive(struct gp *gp, uint64_t offset, char *why)
 {
     const uint64_t end = partition_end(gp->partition);
-    const enum error error = range_check(gp, offset, end ? end - 1 : 0, why);
+    enum error error = group_native_check(gp->group, "redriving to the group", why);
+    if (!error)
+        error = range_check(gp, offset, end ? end - 1 : 0, why);
     if (error)
         return error;
     if (!progress_redrive(gp->progress, offset, gp->group->groups->clock->wall_ms))

@@ -98,6 +98,7 @@ void gp_free(struct gp *gp)
     gp_lose_members(gp);
     while (!list_empty(&gp->give_ups))
         give_up_free(gp, CONTAINER_OF(gp->give_ups.next, struct give_up, link));
+    gp_uncommit(gp);
     progress_free(gp->progress);
     groups->items -= gp->items;
     groups->stats.in_flight -= gp->in_flight;
@@ -247,8 +248,8 @@ static bool group_topic_new(const struct group *g, const struct topic *topic)
 static enum group_reset group_topic_reset(const struct group *g, const struct topic *topic,
                                           enum group_reset reset)
 {
-    if (g->internal || group_topic_new(g, topic))
-        return GROUP_RESET_START;
+    if (g->internal || g->kafka || group_topic_new(g, topic))
+        return GROUP_RESET_START; /* a Kafka group's means nothing before it commits one */
     if (reset != GROUP_RESET_DEFAULT)
         return reset;
     return g->settings.offset_reset == OFFSET_RESET_START ? GROUP_RESET_START
@@ -335,6 +336,8 @@ struct gp *group_gp_restore(struct group *g, uint64_t topic, uint32_t number)
 static void gp_clamp(struct gp *gp)
 {
     const uint64_t start = partition_start(gp->partition), end = partition_end(gp->partition);
+    if (gp->group->kafka)
+        return; /* its members look after that */
     if (progress_position(gp->progress) > end) {
         diag(DIAG_WARN, "group", "a group's position was past the end of its partition: moved to the end",
              DIAG_KS("group", gp->group->name), DIAG_KS("topic", gp->topic->name),

@@ -23,29 +23,15 @@ uint64_t groups_random(struct groups *groups)
 
 /* ---- the table ---- */
 
-static int key_compare(struct bytes a, struct bytes b)
+static struct bytes group_name_at(const void *rows, uint32_t i)
 {
-    const int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
-    return order ? order : (int)a.len - (int)b.len;
+    struct group *const *sorted = rows;
+    return group_key(sorted[i]);
 }
 
 static uint32_t group_place(const struct groups *groups, struct bytes name, bool *found)
 {
-    uint32_t low = 0, high = groups->count;
-    *found = false;
-    while (low < high) {
-        const uint32_t mid = (low + high) / 2;
-        const int order = key_compare(group_key(groups->sorted[mid]), name);
-        if (order == 0) {
-            *found = true;
-            return mid;
-        }
-        if (order < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    return name_place(groups->sorted, groups->count, group_name_at, name, found);
 }
 
 struct group *group_find(struct groups *groups, struct bytes name)
@@ -108,6 +94,7 @@ struct group *group_create(struct groups *groups, struct bytes name, bool ordere
 void group_free(struct group *g)
 {
     struct groups *groups = g->groups;
+    classic_free(g);
     while (!list_empty(&g->members))
         member_free(CONTAINER_OF(g->members.next, struct member, link));
     for (uint32_t i = 0; i < g->topic_slots; i++)
@@ -175,7 +162,12 @@ static int64_t from_wall(const struct groups *groups, int64_t wall_ms)
 
 static int64_t group_expires(const struct group *g)
 {
-    if (g->member_count || g->internal || g->settings.expire_after_ms < 0)
+    if (g->member_count || g->internal || classic_awaits(g))
+        return INT64_MAX;
+    /* Kafka clients make groups only to look: one with nothing to remember is not kept for days. */
+    if (g->kafka && !g->partition_count && !g->settings.set)
+        return from_wall(g->groups, g->active_ms + KAFKA_GROUP_GRACE_MS);
+    if (g->settings.expire_after_ms < 0)
         return INT64_MAX;
     return from_wall(g->groups, g->active_ms + g->settings.expire_after_ms);
 }
@@ -264,6 +256,11 @@ static void group_tell_assigned(struct group *g, struct member *m)
 
 static void group_advance(struct group *g)
 {
+    if (g->kafka) {
+        g->rebalance = false;
+        classic_advance(g);
+        return;
+    }
     if (g->rebalance) {
         g->rebalance = false;
         if (g->ordered)
@@ -298,7 +295,7 @@ static void gp_advance(struct gp *gp)
     gp_raise_give_ups(gp);
     if (gp->ready_due) {
         gp->ready_due = false;
-        if (gp->group->member_count)
+        if (gp->group->member_count && !gp->group->kafka)
             events->ready(events->ctx, gp);
     }
 }

@@ -48,8 +48,11 @@
 #include "proto/cursor.h"
 #include "proto/errors.h"
 
+struct classic;
+struct classic_member;
 struct clock;
 struct gp;
+struct gp_commit;
 struct group;
 struct groups;
 struct member;
@@ -138,6 +141,9 @@ struct gp {
     struct member *owner; /* ordered: has it, or had it and has events out; NULL: nobody. Shared: NULL */
     bool moving;          /* ordered: on its way from owner to `next` */
     void *door;           /* the door's */
+    /* Kafka groups: */
+    const struct gp_commit *commit;      /* NULL: nothing is committed, the position means nothing */
+    const struct classic_member *holder; /* as classic_mark_holders() found; lent until anything changes */
 
     /* the coordinator's */
     struct member *next;      /* moving: to whom; NULL: nobody */
@@ -205,6 +211,7 @@ struct group {
     /* read by doors */
     char name[GROUP_NAME_MAX + 1];
     bool ordered;
+    bool kafka;          /* consumed by Kafka clients: ordered, and its members are classic.h's */
     bool internal;       /* GROUP_DEAD_LETTERS */
     uint32_t generation; /* raised when who is in it, or who has what, changes */
     uint32_t member_count, partition_count;
@@ -223,6 +230,7 @@ struct group {
 
     /* the coordinator's */
     struct groups *groups;
+    struct classic *classic;     /* NULL: no Kafka client joined since the start */
     struct list link;            /* in groups->changed_groups: to be looked at in groups_turn_begin() */
     struct list open;            /* members that may take more, the one to get something next first */
     struct list sessions;        /* detached members, the first to end first */
@@ -383,7 +391,8 @@ enum error group_name_check(struct bytes name, char *why);
 enum group_state group_state(const struct group *g);
 /* The gp by its id; NULL when there is none. */
 struct gp *groups_gp(struct groups *groups, uint32_t id);
-/* In order of topic names and numbers: NULL gives the first, the last gives NULL. */
+/* In order of topic names and numbers: NULL gives the first, the last gives NULL. Of a Kafka group those with
+ * something committed. */
 struct gp *group_gp_next(struct group *g, const struct gp *after);
 /* NULL: the group has no position there. */
 struct gp *group_gp_find(struct group *g, const struct topic *topic, uint32_t partition);
@@ -423,9 +432,27 @@ enum error group_set(struct group *g, const struct bytes *names, const struct by
 enum error group_seek(struct gp *gp, uint64_t offset, char *why);
 /* As group_seek(), for members that keep their own account: GROUP_BUSY while anything is out. */
 enum error group_commit(struct gp *gp, uint64_t position, char *why);
+/* What was committed with a position; metadata is text of whoever committed, for its own use. */
+enum { COMMIT_METADATA_MAX = 4096 };
+struct gp_commit {
+    int32_t leader_epoch; /* -1: not known */
+    uint16_t metadata_len;
+    char metadata[];
+};
+/* Kafka groups: the position as a member gives it, wherever it is. */
+enum error group_position_set(struct group *g, struct topic *topic, uint32_t partition, uint64_t position,
+                              int32_t leader_epoch, struct bytes metadata, char *why);
+/* Whose group it is follows from its first member. ERR_OK, or GROUP_KIND_MISMATCH when members, or events
+ * that only the other kind knows of, are in the way of its being `kafka`, or not. */
+enum error group_kind_check(const struct group *g, bool kafka, char *why);
+/* NOT_FOR_KAFKA_GROUPS when it is one: `what` ("the breaker") is the broker's work for native members. */
+enum error group_native_check(const struct group *g, const char *what, char *why);
+/* Whether positions may be given from outside: a Kafka group's members would not hear of it. GROUP_BUSY. */
+enum error group_seek_check(const struct group *g, char *why);
 /* GROUP_BUSY while it has members. g is freed. */
 enum error group_delete(struct group *g, char *why);
-/* Forgets positions; partition -1: of the whole topic. GROUP_BUSY while a member wants the topic. */
+/* Forgets positions; partition -1: of the whole topic. GROUP_BUSY while a member wants the topic, or (Kafka
+ * groups) there is one. */
 enum error group_offsets_delete(struct group *g, const struct topic *topic, int32_t partition, char *why);
 /* The breaker decides, or is held open or closed until told otherwise; stored. */
 void group_breaker_set(struct group *g, enum group_breaker_order order);

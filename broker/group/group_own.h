@@ -25,8 +25,9 @@ enum {
     SUBSCRIPTIONS_MAX = 4096, /* names and patterns that a group remembers */
     GROUPS_BATCH_MIN = 16384, /* bytes of a batch in `__groups`; its largest record has about 6,000 */
     GIVE_UPS_MAX = 1000, /* dead letters waiting to be written, of all groups: beyond it deliveries stop */
-    TURN_PASSES = 4,     /* over what handlers changed; the rest comes with the next turn */
-    STATE_NUMBER_GROUPS = 0, /* `__groups` among internal topics: for ever */
+    KAFKA_GROUP_GRACE_MS = 60000, /* without members and positions */
+    TURN_PASSES = 4,              /* over what handlers changed; the rest comes with the next turn */
+    STATE_NUMBER_GROUPS = 0,      /* `__groups` among internal topics: for ever */
 };
 
 struct topic_watch;
@@ -90,6 +91,7 @@ struct groups {
     uint32_t give_ups;
     uint64_t catalog_version, catalog_seen; /* topics with ids below were matched */
     uint64_t random;
+    uint64_t classic_bytes; /* of what Kafka clients gave to be kept for each other */
 
     uint8_t *pending; /* records: u16 key bytes, u32 value bytes, key, value (len 0: null) */
     uint32_t pending_bytes, pending_room;
@@ -116,6 +118,29 @@ void group_changed(struct group *g);
 /* Its timer fires at `at_ms` (monotonic) at the latest. */
 void group_wake_at(struct group *g, int64_t at_ms);
 void group_settings_changed(struct group *g);
+
+/* kind.c: native groups and those of Kafka clients */
+/* After group_kind_check() said yes. */
+void group_kind_take(struct group *g, bool kafka);
+/* NULL metadata.at with length 0 is fine; gp_uncommit(): nothing is committed any more. */
+void gp_commit(struct gp *gp, int32_t leader_epoch, struct bytes metadata);
+void gp_uncommit(struct gp *gp);
+static inline bool gp_committed(const struct gp *gp)
+{
+    return !gp->group->kafka || gp->commit;
+}
+/* Forgets one position, or (number < 0) all of a topic. */
+void group_positions_drop(struct group *g, struct group_topic *gt, int32_t number);
+
+/* classic.c: groups of Kafka clients */
+void classic_advance(struct group *g);
+void classic_free(struct group *g);
+/* Somebody is about to join. */
+bool classic_awaits(const struct group *g);
+enum group_state classic_group_state(const struct group *g);
+
+/* join.c */
+enum error groups_limit(const struct groups *groups, char *why);
 
 /* gp.c: group partitions and topics */
 struct group_topic *group_topic_find(const struct group *g, uint64_t id);
@@ -209,9 +234,13 @@ int64_t gp_give_up_due(const struct gp *gp);
 
 /* state.c: what is stored */
 void state_note_group(struct group *g);
+/* As if it were `kafka`, or not: written before the group becomes so. */
+void state_note_position_as(struct gp *gp, bool kafka);
 void state_note_deleted(const struct group *g);
 void state_note_position(struct gp *gp);
 void state_note_item(struct gp *gp, uint64_t offset);
+/* Nothing is committed any more. */
+void state_note_uncommitted(struct gp *gp);
 void state_note_forgotten(const struct group *g, uint64_t topic);
 void state_note_subscription(struct group *g, const struct group_subscription *s);
 /* Takes the changes of progresses over into `pending`. */

@@ -34,7 +34,7 @@ static enum error mode_check(const struct group *g, enum group_mode mode, char *
     return ERR_GROUP_MODE_MISMATCH;
 }
 
-static enum error groups_limit(const struct groups *groups, char *why)
+enum error groups_limit(const struct groups *groups, char *why)
 {
     const uint32_t count = groups->count - groups->internal;
     if (count < groups->options.groups_max)
@@ -148,6 +148,8 @@ static enum error join_check(struct groups *groups, const struct group *g, const
         snprintf(why, GROUP_WHY_BYTES, "group " GROUP_DEAD_LETTERS " belongs to the broker");
         error = ERR_GROUP_NAME_INVALID;
     }
+    if (!error && g)
+        error = group_kind_check(g, false, why);
     if (!error && !g)
         error = groups_limit(groups, why);
     if (!error && g && !m && g->member_count >= groups->options.members_max) {
@@ -326,6 +328,7 @@ enum error group_join(struct groups *groups, const struct group_join *request, s
         g = group_create(groups, request->group, request->mode != GROUP_SHARED);
         state_note_group(g);
     }
+    group_kind_take(g, false);
     if (same) {
         member_fence(m, "the member has come back on another connection");
         member_take_back(m, request);

@@ -13,9 +13,10 @@ static void apply_group(struct groups *groups, struct bytes name, struct reader 
 {
     char why[GROUP_WHY_BYTES];
     struct group *g = group_find(groups, name);
-    const bool ordered = read_u8(r) == 1;
+    const uint8_t mode = read_u8(r);
     if (!g)
-        g = group_create(groups, name, ordered);
+        g = group_create(groups, name, mode != 2);
+    g->kafka = mode == 3;
     g->created_ms = read_i64(r);
     g->active_ms = read_i64(r);
     g->breaker_order = (enum group_breaker_order)read_u8(r);
@@ -82,6 +83,21 @@ static void apply_seek(struct gp *gp, uint64_t position)
     while (!list_empty(&gp->give_ups))
         give_up_free(gp, CONTAINER_OF(gp->give_ups.next, struct give_up, link));
     progress_seek(gp->progress, position);
+    if (gp->group->kafka)
+        gp_commit(gp, -1, (struct bytes){ 0 });
+}
+
+static void apply_commit(struct gp *gp, struct reader *r)
+{
+    const uint64_t position = read_u64(r);
+    const int32_t epoch = (int32_t)read_u32(r);
+    const struct bytes metadata = read_str(r);
+    if (r->bad || position == NO_POSITION) {
+        gp_uncommit(gp);
+        return;
+    }
+    apply_seek(gp, position);
+    gp_commit(gp, epoch, metadata);
 }
 
 static void apply_to_gp(struct group *g, enum kind kind, struct reader *r)
@@ -101,6 +117,8 @@ static void apply_to_gp(struct group *g, enum kind kind, struct reader *r)
     } else if (kind == KIND_SETTLED) {
         while (!r->bad && reader_left(r))
             progress_restore_settled(gp->progress, read_u64(r));
+    } else if (kind == KIND_COMMIT) {
+        apply_commit(gp, r);
     } else {
         apply_seek(gp, read_u64(r));
     }
@@ -127,7 +145,7 @@ static int apply(struct groups *groups, struct bytes name, struct bytes value, i
     bool sane = name.len && name.len <= GROUP_NAME_MAX;
     if (kind == KIND_GROUP && sane)
         apply_group(groups, name, &r);
-    else if (kind < KIND_GROUP || kind > KIND_FORGET)
+    else if (kind < KIND_GROUP || kind > KIND_COMMIT)
         sane = false;
     else if (!g)
         return 0; /* deleted, as the snapshot knows already */

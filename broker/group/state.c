@@ -67,7 +67,7 @@ static void put_group(const struct group *g, struct state_sink *sink)
     uint8_t buffer[VALUE_BYTES];
     char text[GROUP_SETTING_TEXT_BYTES];
     struct writer w = value_start(buffer, KIND_GROUP);
-    write_u8(&w, g->ordered ? 1 : 2);
+    write_u8(&w, g->kafka ? 3 : g->ordered ? 1 : 2);
     write_i64(&w, g->created_ms);
     write_i64(&w, g->active_ms);
     write_u8(&w, (uint8_t)g->breaker_order);
@@ -91,8 +91,23 @@ static void put_subscription(const struct group *g, const struct group_subscript
     record_put(g->groups, sink, g, &w);
 }
 
-static void put_seek(const struct gp *gp, struct state_sink *sink)
+static void put_commit(const struct gp *gp, uint64_t position, struct state_sink *sink)
 {
+    uint8_t buffer[VALUE_BYTES];
+    const struct gp_commit *c = gp->commit;
+    struct writer w = value_of_gp(buffer, KIND_COMMIT, gp);
+    write_u64(&w, position);
+    write_u32(&w, (uint32_t)(c ? c->leader_epoch : -1));
+    write_str(&w, c ? (struct bytes){ (const uint8_t *)c->metadata, c->metadata_len } : (struct bytes){ 0 });
+    record_put(gp->group->groups, sink, gp->group, &w);
+}
+
+static void put_position(const struct gp *gp, bool kafka, struct state_sink *sink)
+{
+    if (kafka) {
+        put_commit(gp, progress_position(gp->progress), sink);
+        return;
+    }
     uint8_t buffer[VALUE_BYTES];
     struct writer w = value_of_gp(buffer, KIND_SEEK, gp);
     write_u64(&w, progress_position(gp->progress));
@@ -142,6 +157,10 @@ static void gp_gather(struct gp *gp)
     uint32_t count;
     if (!progress_dirty(gp->progress))
         return;
+    if (gp->group->kafka) { /* positions are told one by one: KIND_COMMIT */
+        progress_take_changes(gp->progress, &position, ranges, RANGES);
+        return;
+    }
     bool first = true;
     do {
         count = progress_take_changes(gp->progress, &position, ranges, RANGES);
@@ -185,10 +204,21 @@ void state_note_deleted(const struct group *g)
     record_put(g->groups, NULL, g, NULL);
 }
 
-void state_note_position(struct gp *gp)
+void state_note_position_as(struct gp *gp, bool kafka)
 {
     gp_gather(gp);
-    put_seek(gp, NULL);
+    put_position(gp, kafka, NULL);
+}
+
+void state_note_position(struct gp *gp)
+{
+    if (gp_committed(gp))
+        state_note_position_as(gp, gp->group->kafka);
+}
+
+void state_note_uncommitted(struct gp *gp)
+{
+    put_commit(gp, NO_POSITION, NULL);
 }
 
 void state_note_item(struct gp *gp, uint64_t offset)
@@ -263,7 +293,9 @@ static void save_item(void *ctx, const struct progress_item *item)
 static void save_gp(const struct gp *gp, struct state_sink *sink)
 {
     struct saving s = { .gp = gp, .sink = sink };
-    put_seek(gp, sink);
+    if (!gp_committed(gp))
+        return;
+    put_position(gp, gp->group->kafka, sink);
     progress_each_done(gp->progress, save_done, &s);
     saving_flush(&s);
     progress_each_item(gp->progress, save_item, &s);

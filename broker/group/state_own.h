@@ -17,7 +17,8 @@
 #include "group/group_own.h"
 
 enum kind {
-    KIND_GROUP = 1, /* u8 mode, i64 created, i64 active (ms), u8 breaker order, u16 n x (str, str) settings */
+    KIND_GROUP = 1, /* u8 mode (1 ordered, 2 shared, 3 kafka), i64 created, i64 active (ms), u8 breaker order,
+                       u16 n x (str, str) settings */
     KIND_SUBSCRIPTION, /* str name or pattern, u64 topics with this id or a greater one are newer */
     KIND_PROGRESS,     /* gp, u64 position, n x (u64 first, u32 count): done, so far */
     KIND_ITEMS,        /* gp, n x (u64 offset, u16 attempts, u8 state, i64 due, u32 error class) */
@@ -25,6 +26,7 @@ enum kind {
     KIND_SETTLED,      /* gp, n x u64: items below the position, or on done events, that are no more */
     KIND_SEEK,         /* gp, u64 position: goes on there, all else is forgotten */
     KIND_FORGET,       /* u32 topic id */
+    KIND_COMMIT,       /* gp, u64 position (NO_POSITION: none), i32 leader epoch, str metadata */
 };
 /* gp: u32 topic id, u32 partition. Lists reach to the value's end. */
 
@@ -36,6 +38,8 @@ enum {
     NULL_VALUE = UINT32_MAX,
     RECORD_OVERHEAD = 48, /* lengths, timestamp and offset deltas around key and value, at most */
 };
+
+#define NO_POSITION UINT64_MAX
 
 /* A noted record, or one of the snapshot: u16 bytes of the key, u32 bytes of the value (NULL_VALUE: null),
  * key, value. Returns the bytes that the one at `at` takes; 0: malformed. */

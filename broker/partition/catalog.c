@@ -18,32 +18,17 @@ static struct bytes topic_name(const struct topic *t)
     return (struct bytes){ (const uint8_t *)t->name, t->name_len };
 }
 
-static int name_compare(struct bytes a, struct bytes b)
-{
-    int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
-    return order ? order : (int)a.len - (int)b.len;
-}
-
 /* ---- finding ---- */
 
-/* The sorted array: a binary search finds a name, or where it would stand. */
+static struct bytes catalog_name_at(const void *rows, uint32_t i)
+{
+    struct topic *const *topics = rows;
+    return topic_name(topics[i]);
+}
+
 static uint32_t catalog_place(const struct store *store, struct bytes name, bool *found)
 {
-    uint32_t low = 0, high = store->topic_count;
-    *found = false;
-    while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        int order = name_compare(topic_name(store->topics[mid]), name);
-        if (order == 0) {
-            *found = true;
-            return mid;
-        }
-        if (order < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    return name_place(store->topics, store->topic_count, catalog_name_at, name, found);
 }
 
 struct topic *catalog_find(struct store *store, struct bytes name)

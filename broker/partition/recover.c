@@ -226,17 +226,21 @@ static int replay_batches(struct recovery *rec, const struct journal_entry *entr
     return 0;
 }
 
+/* NULL: deleted since. */
+static struct partition *replay_partition(const struct recovery *rec, uint32_t topic_id, uint32_t number)
+{
+    const struct topic *t = catalog_by_id(rec->store, topic_id);
+    return t && number < t->partition_count ? t->partitions[number] : NULL;
+}
+
 static int replay_start(struct recovery *rec, const struct journal_entry *entry)
 {
     struct journal_start head;
     if (entry->bytes != sizeof(head))
         return -EBADMSG;
     memcpy(&head, entry->body, sizeof(head));
-    struct topic *t = catalog_by_id(rec->store, head.topic_id);
-    if (!t || head.partition >= t->partition_count)
-        return 0;
-    struct partition *p = t->partitions[head.partition];
-    if (head.start_offset <= p->start)
+    struct partition *p = replay_partition(rec, head.topic_id, head.partition);
+    if (!p || head.start_offset <= p->start)
         return 0;
     while (p->segment_count > 1 && p->segments[1]->log.base_offset <= head.start_offset)
         retention_drop_first(p, 0);
@@ -252,11 +256,8 @@ static int replay_rebase(struct recovery *rec, const struct journal_entry *entry
     if (entry->bytes != sizeof(head))
         return -EBADMSG;
     memcpy(&head, entry->body, sizeof(head));
-    struct topic *t = catalog_by_id(rec->store, head.topic_id);
-    if (!t || head.partition >= t->partition_count)
-        return 0;
-    struct partition *p = t->partitions[head.partition];
-    const struct segment *s = partition_segment(p);
+    struct partition *p = replay_partition(rec, head.topic_id, head.partition);
+    const struct segment *s = p ? partition_segment(p) : NULL;
     if (!s || s->log.sealed || head.base_offset > p->end)
         return 0;
     for (uint32_t i = p->segment_count; i-- > 0;)

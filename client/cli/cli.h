@@ -188,6 +188,19 @@ enum { CLI_CONFIGS_MAX = 64 };
 int cli_configs(struct cli *cli, const char *const *pairs, size_t pair_count, struct runnel_config *configs,
                 size_t *count);
 
+/* change.c: what commands that change topics and groups show. */
+struct config_list {
+    const struct runnel_config_row *rows;
+    size_t count;
+};
+/* A row for each setting that was changed: its old and its new value. `kind` heads the names' column. */
+void change_configs(struct cli *cli, const char *kind, const struct runnel_config *configs, size_t count,
+                    struct config_list before, struct config_list after);
+/* Calls `one` with each operand, which writes a row or fails: its exit code. Some done is EXIT_PARTLY, else
+ * the last failure's own. */
+int change_each(struct cli *cli, const struct out_column *columns, size_t column_count,
+                int (*one)(struct cli *cli, const char *name, void *ctx), void *ctx);
+
 /* sub_group.c: `sub` with --group. */
 int sub_group_run(struct cli *cli);
 

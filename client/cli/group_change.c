@@ -130,19 +130,6 @@ const struct command group_seek_command = {
 
 /* ---- set ---- */
 
-static const struct out_column set_columns[] = {
-    { "group", false }, { "config", false }, { "old", false }, { "new", false }
-};
-
-static const char *config_value(const struct runnel_group_info *group, const char *name)
-{
-    for (size_t i = 0; group && i < group->config_count; i++) {
-        if (!strcmp(group->configs[i].name, name))
-            return group->configs[i].value;
-    }
-    return NULL;
-}
-
 static int group_set(struct cli *cli)
 {
     const char *name = cli->args.operands[0], *create = args_value(&cli->args, OPT_CREATE);
@@ -165,14 +152,9 @@ static int group_set(struct cli *cli)
         runnel_group_info_free(before);
         return rc;
     }
-    out_rows_begin(&cli->out, NULL, set_columns, 4);
-    for (size_t i = 0; i < count; i++) {
-        out_cell(&cli->out, name);
-        out_cell(&cli->out, configs[i].name);
-        out_cell(&cli->out, config_value(before, configs[i].name));
-        out_cell(&cli->out, config_value(after, configs[i].name));
-    }
-    out_rows_end(&cli->out);
+    const struct config_list old = { before ? before->configs : NULL, before ? before->config_count : 0 };
+    const struct config_list new = { after->configs, after->config_count };
+    change_configs(cli, "group", configs, count, old, new);
     runnel_group_info_free(before);
     runnel_group_info_free(after);
     return EXIT_DONE;
@@ -272,12 +254,14 @@ static void delete_row(struct out *out, const struct runnel_group_info *group, c
     out_cell(out, status);
 }
 
-static int delete_one(struct cli *cli, const char *name, bool dry_run)
+static int delete_one(struct cli *cli, const char *name, void *ctx)
 {
+    const bool dry_run = args_flag(&cli->args, OPT_DRY_RUN);
     struct runnel_group_info *group;
     char question[320];
     int rc = EXIT_DONE;
 
+    (void)ctx;
     if (runnel_group_describe(cli->client, name, &group) < 0)
         return cli_fail_about(cli, cli_group(name));
     snprintf(question, sizeof(question), "delete group '%s' with its positions", name);
@@ -294,21 +278,7 @@ static int delete_one(struct cli *cli, const char *name, bool dry_run)
 
 static int group_delete(struct cli *cli)
 {
-    const bool dry_run = args_flag(&cli->args, OPT_DRY_RUN);
-    size_t done = 0;
-    int failure = EXIT_DONE, rc = cli_connect(cli);
-
-    if (rc)
-        return rc;
-    out_rows_begin(&cli->out, NULL, delete_columns, 5);
-    for (size_t i = 0; i < cli->args.operand_count; i++) {
-        rc = delete_one(cli, cli->args.operands[i], dry_run);
-        done += rc == EXIT_DONE;
-        failure = rc ? rc : failure;
-    }
-    cli->out.failed = failure && !done;
-    out_rows_end(&cli->out);
-    return failure && done ? EXIT_PARTLY : failure;
+    return change_each(cli, delete_columns, 5, delete_one, NULL);
 }
 
 static const struct option delete_options[] = {

@@ -11,12 +11,6 @@
 
 enum { PARTITIONS_MAX = 1 << 20 /* the broker knows better; this only keeps the number in its type */ };
 
-/* One exit code for several topics: some done is PARTLY, else the last failure's own. */
-static int topic_sum(size_t done, int failure)
-{
-    return failure && done ? EXIT_PARTLY : failure;
-}
-
 /* ---- create ---- */
 
 static const struct out_column create_columns[] = { { "topic", false },
@@ -36,37 +30,34 @@ static int64_t topic_partitions(struct cli *cli, const char *name)
     return count;
 }
 
+struct create {
+    struct runnel_config configs[CLI_CONFIGS_MAX];
+    size_t count;
+    int64_t partitions;
+};
+
+static int create_one(struct cli *cli, const char *name, void *ctx)
+{
+    const struct create *create = ctx;
+    const int rc = runnel_topic_create(cli->client, name, (uint32_t)create->partitions, create->configs,
+                                       create->count, args_flag(&cli->args, OPT_IF_MISSING));
+
+    if (rc < 0)
+        return cli_fail_client(cli, name);
+    out_cell(&cli->out, name);
+    out_cell_number(&cli->out, topic_partitions(cli, name));
+    out_cell(&cli->out, rc ? "created" : "exists");
+    return EXIT_DONE;
+}
+
 static int topic_create(struct cli *cli)
 {
-    struct runnel_config configs[CLI_CONFIGS_MAX];
-    size_t count, done = 0;
-    int64_t partitions;
-    int failure = EXIT_DONE;
-    int rc = cli_configs(cli, NULL, 0, configs, &count);
+    struct create create;
+    int rc = cli_configs(cli, NULL, 0, create.configs, &create.count);
 
     if (!rc)
-        rc = cli_number(cli, OPT_PARTITIONS, 1, PARTITIONS_MAX, 0, &partitions);
-    if (!rc)
-        rc = cli_connect(cli);
-    if (rc)
-        return rc;
-    out_rows_begin(&cli->out, NULL, create_columns, 3);
-    for (size_t i = 0; i < cli->args.operand_count; i++) {
-        const char *name = cli->args.operands[i];
-        rc = runnel_topic_create(cli->client, name, (uint32_t)partitions, configs, count,
-                                 args_flag(&cli->args, OPT_IF_MISSING));
-        if (rc < 0) {
-            failure = cli_fail_client(cli, name);
-            continue;
-        }
-        done++;
-        out_cell(&cli->out, name);
-        out_cell_number(&cli->out, topic_partitions(cli, name));
-        out_cell(&cli->out, rc ? "created" : "exists");
-    }
-    cli->out.failed = failure && !done;
-    out_rows_end(&cli->out);
-    return topic_sum(done, failure);
+        rc = cli_number(cli, OPT_PARTITIONS, 1, PARTITIONS_MAX, 0, &create.partitions);
+    return rc ? rc : change_each(cli, create_columns, 3, create_one, &create);
 }
 
 static const struct option create_options[] = {
@@ -156,19 +147,6 @@ const struct command topic_list_command = {
 
 /* ---- set ---- */
 
-static const struct out_column set_columns[] = {
-    { "topic", false }, { "config", false }, { "old", false }, { "new", false }
-};
-
-static const char *config_value(const struct runnel_topic *topic, const char *name)
-{
-    for (size_t i = 0; topic && i < topic->config_count; i++) {
-        if (!strcmp(topic->configs[i].name, name))
-            return topic->configs[i].value;
-    }
-    return NULL;
-}
-
 static int topic_set(struct cli *cli)
 {
     const char *name = cli->args.operands[0];
@@ -191,14 +169,9 @@ static int topic_set(struct cli *cli)
         runnel_topic_free(before);
         return rc;
     }
-    out_rows_begin(&cli->out, NULL, set_columns, 4);
-    for (size_t i = 0; i < count; i++) {
-        out_cell(&cli->out, name);
-        out_cell(&cli->out, configs[i].name);
-        out_cell(&cli->out, config_value(before, configs[i].name));
-        out_cell(&cli->out, config_value(after, configs[i].name));
-    }
-    out_rows_end(&cli->out);
+    const struct config_list old = { before->configs, before->config_count };
+    const struct config_list new = { after->configs, after->config_count };
+    change_configs(cli, "topic", configs, count, old, new);
     runnel_topic_free(before);
     runnel_topic_free(after);
     return EXIT_DONE;
@@ -293,12 +266,14 @@ static void delete_row(struct out *out, const struct runnel_topic *topic, const 
     out_cell(out, status);
 }
 
-static int delete_one(struct cli *cli, const char *name, bool dry_run)
+static int delete_one(struct cli *cli, const char *name, void *ctx)
 {
+    const bool dry_run = args_flag(&cli->args, OPT_DRY_RUN);
     struct runnel_topic *topic;
     char question[320];
     int rc = EXIT_DONE;
 
+    (void)ctx;
     if (runnel_topic_describe(cli->client, name, &topic) < 0)
         return cli_fail_client(cli, name);
     snprintf(question, sizeof(question), "delete topic '%s' with all its events", name);
@@ -315,22 +290,7 @@ static int delete_one(struct cli *cli, const char *name, bool dry_run)
 
 static int topic_delete(struct cli *cli)
 {
-    const bool dry_run = args_flag(&cli->args, OPT_DRY_RUN);
-    size_t done = 0;
-    int failure = EXIT_DONE;
-    int rc = cli_connect(cli);
-
-    if (rc)
-        return rc;
-    out_rows_begin(&cli->out, NULL, delete_columns, 5);
-    for (size_t i = 0; i < cli->args.operand_count; i++) {
-        rc = delete_one(cli, cli->args.operands[i], dry_run);
-        done += rc == EXIT_DONE;
-        failure = rc ? rc : failure;
-    }
-    cli->out.failed = failure && !done;
-    out_rows_end(&cli->out);
-    return topic_sum(done, failure);
+    return change_each(cli, delete_columns, 5, delete_one, NULL);
 }
 
 static const struct option delete_options[] = {

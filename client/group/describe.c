@@ -16,7 +16,7 @@
 
 const char *group_mode_name(uint8_t mode)
 {
-    static const char *const words[] = { "?", "ordered", "shared" };
+    static const char *const words[] = { "?", "ordered", "shared", "kafka" };
     return WORD(words, mode);
 }
 

@@ -243,9 +243,24 @@ static int64_t coarse_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+struct group_next {
+    struct runnel_group *group;
+    struct runnel_record *out;
+    struct runnel_lease *lease;
+};
+
+static int group_step(void *ctx)
+{
+    const struct group_next *next = ctx;
+    struct runnel_group *g = next->group;
+    const int rc = g->stopping ? 0 : group_read(g, next->out, next->lease);
+    return rc ? rc : group_over(g);
+}
+
 int runnel_group_next(runnel_group *g, struct runnel_record *out, struct runnel_lease *lease, int timeout_ms)
 {
     struct runnel_client *c = g->client;
+    struct group_next next = { g, out, lease };
     /* A program that takes long for each event comes here seldom: what it acknowledged must not wait until
      * all that is queued has been read. */
     int64_t now = coarse_ms();
@@ -253,25 +268,8 @@ int runnel_group_next(runnel_group *g, struct runnel_record *out, struct runnel_
         g->looked_ms = now;
         client_io(c);
     }
-    int rc = g->stopping ? 0 : group_read(g, out, lease);
-    if (rc)
-        return rc;
-    rc = client_may_block(c);
-    if (rc)
-        return rc;
-    int64_t deadline = timeout_ms > 0   ? client_deadline(client_now_ms(), timeout_ms)
-                       : timeout_ms < 0 ? INT64_MAX
-                                        : 0;
-    for (;;) {
-        client_io(c);
-        client_report(c);
-        rc = g->stopping ? 0 : group_read(g, out, lease);
-        if (rc == 0)
-            rc = group_over(g);
-        if (rc || timeout_ms == 0 || (timeout_ms > 0 && client_now_ms() >= deadline))
-            return rc;
-        client_poll(c, deadline);
-    }
+    const int rc = g->stopping ? 0 : group_read(g, out, lease);
+    return rc ? rc : client_next(c, timeout_ms, group_step, &next);
 }
 
 int runnel_group_ready(const runnel_group *g)

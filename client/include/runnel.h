@@ -420,7 +420,7 @@ RUNNEL_API int runnel_offset(runnel_client *client, const char *topic, int32_t p
 
 struct runnel_group_row {
     const char *name;
-    const char *mode;  /* "ordered", "shared" */
+    const char *mode;  /* "ordered", "shared"; "kafka": ordered, its members are Kafka clients */
     const char *state; /* "empty", "stable", "rebalancing", "paused" */
     uint32_t members, partitions;
     uint64_t lag;   /* events not settled */

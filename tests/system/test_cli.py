@@ -19,6 +19,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import runnel_wire as wire  # noqa: E402
 from broker import Broker, binary  # noqa: E402
+from cli_case import CliCase  # noqa: E402
 
 WAIT = 60.0  # for anything that must happen; only a failure waits that long
 
@@ -40,33 +41,7 @@ def read_line(stream, timeout=WAIT):
     return line.decode()
 
 
-class CliTest(unittest.TestCase):
-    """One broker for all tests of a class; each test has a topic of its own."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.broker = Broker()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.broker.close()
-
-    def setUp(self):
-        self.topic = self.id().rpartition(".")[2].replace("test_", "")
-
-    def run_cli(self, *args, **kwargs):
-        return self.broker.run(*args, **kwargs)
-
-    def fails(self, code, *args, **kwargs):
-        """Runs it, wants this exit code and one `error: what (where): fix` line; gives that line."""
-        done = self.broker.run(*args, check=False, **kwargs)
-        text = done.stderr.decode()
-        self.assertEqual(done.returncode, code, "%s: %s" % (args, text))
-        errors = [line for line in text.splitlines() if line.startswith("error: ")]
-        self.assertEqual(len(errors), 1, text)
-        self.assertRegex(errors[0], r"^error: .+ \(.+\): .+")
-        return errors[0]
-
+class CliTest(CliCase):
     def create(self, partitions, name=None):
         self.run_cli("topic", "create", name or self.topic, "--partitions", partitions)
 

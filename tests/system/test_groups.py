@@ -19,6 +19,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import runnel_wire as wire  # noqa: E402
 from broker import Broker  # noqa: E402
+from cli_case import CliCase  # noqa: E402
 
 WAIT = 60.0  # for anything that must happen; only a failure waits that long
 FIELDS = {"original_topic", "original_partition", "original_offset", "error_type", "error_message",
@@ -57,19 +58,11 @@ class Lines:
         return line.decode()
 
 
-class GroupTest(unittest.TestCase):
+class GroupTest(CliCase):
     """One broker for all tests of a class; each test has a topic and a group of its own."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.broker = Broker()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.broker.close()
-
     def setUp(self):
-        self.topic = self.id().rpartition(".")[2].replace("test_", "")
+        super().setUp()
         self.group = "g-" + self.topic
         self.work = pathlib.Path(self.broker.work) / self.topic
         self.work.mkdir()
@@ -85,30 +78,18 @@ class GroupTest(unittest.TestCase):
                 if stream:
                     stream.close()
 
-    def cli(self, *args, **kwargs):
-        return self.broker.run(*args, **kwargs)
-
     def json(self, *args):
-        return json.loads(self.cli(*args, "-o", "json").stdout)
-
-    def fails(self, code, *args):
-        done = self.broker.run(*args, check=False)
-        text = done.stderr.decode()
-        self.assertEqual(done.returncode, code, "%s: %s" % (args, text))
-        errors = [line for line in text.splitlines() if line.startswith("error: ")]
-        self.assertEqual(len(errors), 1, text)
-        self.assertRegex(errors[0], r"^error: .+ \(.+\): .+")
-        return errors[0]
+        return json.loads(self.run_cli(*args, "-o", "json").stdout)
 
     def create(self, partitions=1, name=None):
-        self.cli("topic", "create", name or self.topic, "--partitions", partitions)
+        self.run_cli("topic", "create", name or self.topic, "--partitions", partitions)
 
     def publish(self, payloads, topic=None, *args):
         text = "".join("%s\n" % p for p in payloads).encode()
-        self.cli("pub", topic or self.topic, "--lines", "-q", *args, input=text)
+        self.run_cli("pub", topic or self.topic, "--lines", "-q", *args, input=text)
 
     def fast_retries(self, mode="ordered", *settings):
-        self.cli("group", "set", self.group, "--create", mode, "retry.backoff=1ms,1ms,1ms", *settings)
+        self.run_cli("group", "set", self.group, "--create", mode, "retry.backoff=1ms,1ms,1ms", *settings)
 
     def sub(self, *args):
         return ("sub", self.topic, "-g", self.group, "--from", "start") + args
@@ -137,13 +118,13 @@ class Consuming(GroupTest):
     def test_goes_on_where_it_was(self):
         self.create()
         self.publish(range(10))
-        first = objects(self.cli(*self.sub("-n", 4, "-o", "jsonl")).stdout)
+        first = objects(self.run_cli(*self.sub("-n", 4, "-o", "jsonl")).stdout)
         self.assertEqual([e["offset"] for e in first], [0, 1, 2, 3])
         self.assertEqual([e["payload"] for e in first], ["0", "1", "2", "3"])
         self.assertEqual(self.partition()["position"], 4)
         self.assertEqual(self.partition()["lag"], 6)
         self.broker.restart(kill=True)
-        second = objects(self.cli(*self.sub("-n", 6, "-o", "jsonl")).stdout)
+        second = objects(self.run_cli(*self.sub("-n", 6, "-o", "jsonl")).stdout)
         self.assertEqual([e["offset"] for e in second], [4, 5, 6, 7, 8, 9])
         self.assertEqual(self.partition()["lag"], 0)
 
@@ -166,7 +147,7 @@ class Consuming(GroupTest):
     def test_members_share_partitions(self):
         self.create(4)
         self.publish(range(400), None, "-K", ":")
-        self.cli("group", "set", self.group, "--create", "ordered")
+        self.run_cli("group", "set", self.group, "--create", "ordered")
         outputs = [self.work / name for name in "ab"]
         members = []
         for output in outputs:
@@ -176,7 +157,7 @@ class Consuming(GroupTest):
         wait_for("both own some", lambda: {p["owner"] for p in self.describe()["partitions"]} ==
                  {m["member"] for m in self.describe()["members"]})
         for i in range(4):
-            self.cli("pub", self.topic, "last", "-p", i)
+            self.run_cli("pub", self.topic, "last", "-p", i)
         wait_for("everything", lambda: self.describe()["lag"] == 0)
         for member in members:
             member.send_signal(signal.SIGTERM)
@@ -209,7 +190,7 @@ class Consuming(GroupTest):
         process.stdout.close()
         process.stdout = None
         self.assertEqual(process.wait(WAIT), 0)
-        again = self.cli(*self.sub("-n", 1, "-o", "jsonl"))
+        again = self.run_cli(*self.sub("-n", 1, "-o", "jsonl"))
         offset = objects(again.stdout)[0]["offset"]
         self.assertGreater(offset, 0)
         self.assertLess(offset, 500)
@@ -248,18 +229,18 @@ class Consuming(GroupTest):
                      ("--exec", "true", "--parallel", 0)):
             self.fails(2, "sub", self.topic, "-g", self.group, *args)
         self.fails(2, "sub", self.topic, "-g", "not a name")
-        self.cli("group", "set", self.group, "--create", "ordered")
+        self.run_cli("group", "set", self.group, "--create", "ordered")
         self.assertIn("GROUP_MODE_MISMATCH", self.fails(4, "sub", self.topic, "-g", self.group, "--shared"))
 
 
 class Exec(GroupTest):
     def test_what_a_command_is_told(self):
         self.create()
-        self.cli("pub", self.topic, '{"n":1}', "-k", "customer-4", "-H", "trace-id=a b", "-H", "empty=", "--timestamp",
-                 "2026-11-21T02:11:37.5Z")
+        self.run_cli("pub", self.topic, '{"n":1}', "-k", "customer-4", "-H", "trace-id=a b", "-H", "empty=",
+                     "--timestamp", "2026-11-21T02:11:37.5Z")
         seen = self.work / "seen"
         run = self.script('cat > "%s"; env | grep ^RUNNEL_ | sort >> "%s"' % (seen, seen))
-        self.cli(*self.sub("-n", 1, "--exec", run))
+        self.run_cli(*self.sub("-n", 1, "--exec", run))
         lines = seen.read_text().replace('{"n":1}', '{"n":1}\n').splitlines()
         self.assertEqual(lines[0], '{"n":1}')
         env = dict(line.split("=", 1) for line in lines[1:])
@@ -277,9 +258,9 @@ class Exec(GroupTest):
     def test_large_payload_and_output(self):
         self.create()
         payload = os.urandom(700000)
-        self.cli("pub", self.topic, "-", input=payload)
-        self.cli("pub", self.topic, "-", input=payload)
-        done = self.cli(*self.sub("-n", 2, "--exec", "if [ $RUNNEL_OFFSET = 0 ]; then cat; fi"))
+        self.run_cli("pub", self.topic, "-", input=payload)
+        self.run_cli("pub", self.topic, "-", input=payload)
+        done = self.run_cli(*self.sub("-n", 2, "--exec", "if [ $RUNNEL_OFFSET = 0 ]; then cat; fi"))
         self.assertEqual(done.stdout, payload)
 
     def test_failures_in_order(self):
@@ -290,7 +271,7 @@ class Exec(GroupTest):
         log = self.work / "log"
         run = self.script('read x; echo $x $RUNNEL_ATTEMPT >> "%s"\n'
                           'if [ $x = 2 ]; then echo first >&2; echo "no such customer" >&2; exit 3; fi\n' % log)
-        done = self.cli(*self.sub("-n", 9, "--exec", run, "--parallel", 4))
+        done = self.run_cli(*self.sub("-n", 9, "--exec", run, "--parallel", 4))
         self.assertEqual(log.read_text().splitlines(),
                          ["0 1", "1 1", "2 1", "2 2", "2 3", "2 4", "3 1", "4 1", "5 1"])
         self.assertIn("no such customer", done.stderr.decode())
@@ -312,7 +293,7 @@ class Exec(GroupTest):
         self.publish(range(20))
         log = self.work / "log"
         run = 'read x; echo $x $RUNNEL_ATTEMPT >> "%s"; [ $x = 2 ] && kill -9 $$; exit 0' % log
-        self.cli(*self.sub("-n", 21, "--exec", run, "--parallel", 4))
+        self.run_cli(*self.sub("-n", 21, "--exec", run, "--parallel", 4))
         lines = log.read_text().splitlines()
         self.assertEqual(sorted(lines), sorted(["%d 1" % i for i in range(20)] + ["2 2"]))
         letter, = self.json("dlq", "list", self.topic)
@@ -321,7 +302,7 @@ class Exec(GroupTest):
 
     def test_never_more_than_parallel(self):
         self.create()
-        self.cli("group", "set", self.group, "--create", "shared")
+        self.run_cli("group", "set", self.group, "--create", "shared")
         self.publish(range(12))
         gate = self.work / "gate"
         os.mkfifo(gate)
@@ -367,7 +348,7 @@ class Exec(GroupTest):
                 self.assertEqual(process.wait(WAIT), code)
                 partition, = self.json("group", "describe", group)["partitions"]
                 self.assertEqual((partition["position"], partition["lag"], partition["retrying"]), (1, 4, 0))
-                again = objects(self.cli("sub", topic, "-g", group, "-n", 1, "-o", "jsonl").stdout)
+                again = objects(self.run_cli("sub", topic, "-g", group, "-n", 1, "-o", "jsonl").stdout)
                 self.assertEqual(again[0]["offset"], 1)
 
     def test_a_killed_member_is_charged_only_for_what_it_did(self):
@@ -388,7 +369,7 @@ class Exec(GroupTest):
         self.assertEqual(letter["original_offset"], 1)
         self.assertEqual(letter["error_type"], "member_died")
         wait_for("the rest", lambda: self.partition()["lag"] == 0 or
-                 self.cli(*self.sub("-n", 1, "--exec", poison)) is None)
+                 self.run_cli(*self.sub("-n", 1, "--exec", poison)) is None)
         lines = log.read_text().splitlines()
         self.assertEqual(lines.count("0 1"), 1)
         self.assertEqual(lines[-1], "2 1")
@@ -399,7 +380,7 @@ class Exec(GroupTest):
         self.publish(["x"])
         never = self.work / "never"
         os.mkfifo(never)
-        self.cli(*self.sub("-n", 1, "--exec-timeout", "50ms", "--exec", 'read x < "%s"' % never))
+        self.run_cli(*self.sub("-n", 1, "--exec-timeout", "50ms", "--exec", 'read x < "%s"' % never))
         letter, = self.json("dlq", "list", self.topic)
         self.assertEqual(letter["error_type"], "timeout")
 
@@ -408,7 +389,7 @@ class Looking(GroupTest):
     def consumed(self, count=5, topic=None):
         self.create(2, topic)
         self.publish(range(10), topic, "-k", "one")
-        self.cli("sub", topic or self.topic, "-g", self.group, "--from", "start", "-n", count, "--raw")
+        self.run_cli("sub", topic or self.topic, "-g", self.group, "--from", "start", "-n", count, "--raw")
 
     def test_list_and_describe(self):
         self.consumed()
@@ -423,7 +404,7 @@ class Looking(GroupTest):
         configs = {c["name"]: (c["value"], c["default"]) for c in info["configs"]}
         self.assertEqual(configs["retry.max"], ("3", True))
         self.assertEqual(configs["ack.wait"], ("30s", True))
-        table = self.cli("group", "describe", self.group).stdout.decode()
+        table = self.run_cli("group", "describe", self.group).stdout.decode()
         self.assertIn("retry.backoff", table)
         self.assertIn("GROUP_NOT_FOUND", self.fails(3, "group", "describe", "nobody"))
 
@@ -447,11 +428,11 @@ class Looking(GroupTest):
         self.json("group", "seek", self.group, "--topic", self.topic, "--to", "start")
         self.assertEqual(self.describe()["lag"], 10)
         number = next(r["partition"] for r in rows if r["events"])
-        self.cli("group", "seek", self.group, "--topic", self.topic, "-p", number, "--to", "7")
+        self.run_cli("group", "seek", self.group, "--topic", self.topic, "-p", number, "--to", "7")
         self.assertEqual(self.describe()["lag"], 3)
-        self.cli("group", "seek", self.group, "--topic", self.topic, "-p", number, "--shift", "-2")
+        self.run_cli("group", "seek", self.group, "--topic", self.topic, "-p", number, "--shift", "-2")
         self.assertEqual(self.describe()["lag"], 5)
-        events = objects(self.cli(*self.sub("-n", 5, "-o", "jsonl")).stdout)
+        events = objects(self.run_cli(*self.sub("-n", 5, "-o", "jsonl")).stdout)
         self.assertEqual([e["offset"] for e in events], [5, 6, 7, 8, 9])
         self.fails(2, "group", "seek", self.group, "--to", "start")
         self.fails(2, "group", "seek", self.group, "--topic", self.topic)
@@ -469,7 +450,7 @@ class Looking(GroupTest):
         self.fails(2, "group", "set", self.group, "nothing=1")
         self.fails(2, "group", "set", self.group)
         self.fails(3, "group", "set", "nobody", "retry.max=1")
-        self.cli("group", "set", self.group + "-new", "--create", "shared", "ack.wait=5m")
+        self.run_cli("group", "set", self.group + "-new", "--create", "shared", "ack.wait=5m")
         self.assertEqual(self.describe(self.group + "-new")["mode"], "shared")
 
     def test_breaker(self):
@@ -480,7 +461,7 @@ class Looking(GroupTest):
         process = self.start(*self.sub("-n", 1, "--raw"))
         wait_for("the member", lambda: self.describe()["members"])
         self.assertEqual(self.describe()["members"][0]["in_flight"], 0)
-        self.cli("group", "breaker", self.group, "auto")
+        self.run_cli("group", "breaker", self.group, "auto")
         self.assertEqual(process.stdout.read(), b"5\n")
         self.assertEqual(process.wait(WAIT), 0)
         self.fails(2, "group", "breaker", self.group, "ajar")
@@ -493,8 +474,8 @@ class Looking(GroupTest):
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(WAIT), 0)
         self.fails(2, "group", "forget", self.group, "--topic", self.topic)
-        self.cli("group", "forget", self.group, "--topic", self.topic, "--yes")
-        self.assertEqual(len(objects(self.cli(*self.sub("-n", 10, "-o", "jsonl")).stdout)), 10)
+        self.run_cli("group", "forget", self.group, "--topic", self.topic, "--yes")
+        self.assertEqual(len(objects(self.run_cli(*self.sub("-n", 10, "-o", "jsonl")).stdout)), 10)
         self.fails(2, "group", "delete", self.group)
         row, = self.json("group", "delete", self.group, "--dry-run")
         self.assertEqual(row["status"], "would be deleted")
@@ -509,18 +490,18 @@ class DeadLetters(GroupTest):
         self.create()
         self.fast_retries("shared", "retry.max=0", "breaker=off")
         self.publish(['{"n":%d,"customer":{"id":"c%d"}}' % (i, i % 3) for i in range(count)], None, *publish)
-        self.cli(*self.sub("-n", count, "--exec", exec_command, "--parallel", 4))
+        self.run_cli(*self.sub("-n", count, "--exec", exec_command, "--parallel", 4))
         self.assertEqual(len(self.listed()), count)
 
     def listed(self, *args):
-        return objects(self.cli("dlq", "list", self.topic, "-o", "jsonl", *args).stdout)
+        return objects(self.run_cli("dlq", "list", self.topic, "-o", "jsonl", *args).stdout)
 
     def offsets(self, *args):
         return sorted(e["original_offset"] for e in self.listed(*args))
 
     def consume(self, count):
         """Deliveries that follow, all fine; their offsets."""
-        done = self.cli(*self.sub("-n", count, "-o", "jsonl"))
+        done = self.run_cli(*self.sub("-n", count, "-o", "jsonl"))
         return sorted(e["offset"] for e in objects(done.stdout))
 
     def test_nothing_is_dead(self):
@@ -531,9 +512,9 @@ class DeadLetters(GroupTest):
 
     def test_list_and_filters(self):
         self.kill(9, 'read x; case "$x" in *:[012],*) echo early >&2; exit 5;; esac; echo late >&2; exit 6')
-        self.cli("pub", self.topic, '{"n":100}', "-H", "color=red", "--correlation-id", "c-17", "--type",
+        self.run_cli("pub", self.topic, '{"n":100}', "-H", "color=red", "--correlation-id", "c-17", "--type",
                  "order.placed")
-        self.cli(*self.sub("-n", 1, "--exec", "exit 7"))
+        self.run_cli(*self.sub("-n", 1, "--exec", "exit 7"))
         self.assertEqual(self.offsets("--where-type", "exit 5"), [0, 1, 2])
         self.assertEqual(self.offsets("--where-type", "exit *"), list(range(10)))
         self.assertEqual(self.offsets("--json-path", "$.customer.id=c1"), [1, 4, 7])
@@ -552,34 +533,34 @@ class DeadLetters(GroupTest):
         self.assertEqual({s["example"] for s in stats}, {"early", "late", None})
         self.assertEqual(self.json("dlq", "stats", self.topic, "--by", "group")[0]["count"], 10)
         self.assertIn(self.topic + ".dlq", {s["topic"] for s in self.json("dlq", "stats")})
-        self.assertEqual(len(objects(self.cli("dlq", "list", self.topic[:-3] + "*", "-o", "jsonl").stdout)), 10)
+        self.assertEqual(len(objects(self.run_cli("dlq", "list", self.topic[:-3] + "*", "-o", "jsonl").stdout)), 10)
         for wrong in (("--header", "x"), ("--since", "soon"), ("--json-path", "a["), ("-n", "0"), ("1",)):
             self.fails(2, "dlq", "list", self.topic, *wrong)
 
     def test_show(self):
         self.kill(1, "echo trouble >&2; exit 3", "-k", "c-1", "-H", "color=red")
         place = "%d:%d" % (self.listed()[0]["partition"], self.listed()[0]["offset"])
-        shown = json.loads(self.cli("dlq", "show", self.topic, place, "-o", "json").stdout)
+        shown = json.loads(self.run_cli("dlq", "show", self.topic, place, "-o", "json").stdout)
         self.assertTrue(FIELDS <= set(shown))
         self.assertFalse(shown["settled"])
         self.assertEqual(shown["event"]["key"], "c-1")
         self.assertEqual(shown["event"]["payload"]["n"], 0)
         self.assertEqual(shown["event"]["headers"]["color"], "red")
-        self.assertIn("trouble", self.cli("dlq", "show", self.topic, place).stdout.decode())
+        self.assertIn("trouble", self.run_cli("dlq", "show", self.topic, place).stdout.decode())
         self.fails(3, "dlq", "show", self.topic, "0:99")
         self.fails(2, "dlq", "show", self.topic, "99")
-        self.cli("dlq", "redrive", self.topic)
-        shown = json.loads(self.cli("dlq", "show", self.topic, place, "-o", "json").stdout)
+        self.run_cli("dlq", "redrive", self.topic)
+        shown = json.loads(self.run_cli("dlq", "show", self.topic, place, "-o", "json").stdout)
         self.assertTrue(shown["settled"])
 
     def test_redrive_to_the_group_that_failed(self):
         self.kill(6)
-        self.cli("sub", self.topic, "-g", self.group + "-other", "--from", "start", "-n", 6, "--raw")
+        self.run_cli("sub", self.topic, "-g", self.group + "-other", "--from", "start", "-n", 6, "--raw")
         end = self.json("topic", "offsets", self.topic)
-        dry = objects(self.cli("dlq", "redrive", self.topic, "--dry-run", "-o", "jsonl").stdout)
+        dry = objects(self.run_cli("dlq", "redrive", self.topic, "--dry-run", "-o", "jsonl").stdout)
         self.assertEqual(len(dry), 6)
         self.assertEqual(len(self.listed()), 6)
-        rows = objects(self.cli("dlq", "redrive", self.topic, "-o", "jsonl").stdout)
+        rows = objects(self.run_cli("dlq", "redrive", self.topic, "-o", "jsonl").stdout)
         self.assertEqual([list(r) for r in rows], [list(r) for r in dry], "the same columns")
         self.assertEqual({r["status"] for r in rows}, {"redriven"})
         self.assertEqual(self.json("topic", "offsets", self.topic), end, "nothing was published")
@@ -587,16 +568,16 @@ class DeadLetters(GroupTest):
         self.assertEqual(self.consume(6), list(range(6)))
         self.assertEqual(self.describe()["lag"], 0)
         self.assertEqual(self.describe(self.group + "-other")["lag"], 0)
-        self.assertEqual(objects(self.cli("dlq", "redrive", self.topic, "-o", "jsonl").stdout), [])
+        self.assertEqual(objects(self.run_cli("dlq", "redrive", self.topic, "-o", "jsonl").stdout), [])
 
     def test_redrive_some(self):
         self.kill(9)
-        self.cli("dlq", "redrive", self.topic, "--json-path", "$.customer.id=c1", "-q")
+        self.run_cli("dlq", "redrive", self.topic, "--json-path", "$.customer.id=c1", "-q")
         self.assertEqual(self.consume(3), [1, 4, 7])
-        self.cli("dlq", "redrive", self.topic, "--limit", 2, "--rate", 1000, "-q")
+        self.run_cli("dlq", "redrive", self.topic, "--limit", 2, "--rate", 1000, "-q")
         self.assertEqual(len(self.listed()), 4)
         letter = self.listed()[-1]
-        self.cli("dlq", "redrive", self.topic, "%d:%d" % (letter["partition"], letter["offset"]))
+        self.run_cli("dlq", "redrive", self.topic, "%d:%d" % (letter["partition"], letter["offset"]))
         self.assertEqual(len(self.listed()), 3)
         self.broker.restart(kill=True)
         self.assertEqual(len(self.listed()), 3, "what was dealt with stays so")
@@ -604,8 +585,8 @@ class DeadLetters(GroupTest):
 
     def test_dead_again(self):
         self.kill(1)
-        self.cli("dlq", "redrive", self.topic)
-        self.cli(*self.sub("-n", 1, "--exec", "exit 4"))
+        self.run_cli("dlq", "redrive", self.topic)
+        self.run_cli(*self.sub("-n", 1, "--exec", "exit 4"))
         letter, = self.listed()
         self.assertEqual((letter["offset"], letter["original_offset"], letter["error_type"]), (1, 0, "exit 4"))
 
@@ -614,9 +595,9 @@ class DeadLetters(GroupTest):
         target = self.topic + "-again"
         self.fails(3, "dlq", "redrive", self.topic, "--to-topic", target)
         self.create(1, target)
-        rows = objects(self.cli("dlq", "redrive", self.topic, "--to-topic", target, "-o", "jsonl").stdout)
+        rows = objects(self.run_cli("dlq", "redrive", self.topic, "--to-topic", target, "-o", "jsonl").stdout)
         self.assertEqual({r["to"] for r in rows}, {target})
-        events = objects(self.cli("read", target, "-o", "jsonl").stdout)
+        events = objects(self.run_cli("read", target, "-o", "jsonl").stdout)
         self.assertEqual(sorted(e["payload"]["n"] for e in events), [0, 1, 2])
         self.assertEqual(events[0]["key"], "c-1")
         self.assertEqual(events[0]["headers"], {"color": "red", "runnel-redrive-of": self.topic + ".dlq/0:0",
@@ -649,17 +630,17 @@ class DeadLetters(GroupTest):
         self.kill(4)
         self.fails(2, "dlq", "discard", self.topic, "--yes")
         self.fails(2, "dlq", "discard", self.topic, "--reason", "junk")
-        dry = objects(self.cli("dlq", "discard", self.topic, "--reason", "junk", "--dry-run", "-o", "jsonl").stdout)
+        dry = objects(self.run_cli("dlq", "discard", self.topic, "--reason", "junk", "--dry-run", "-o", "jsonl").stdout)
         self.assertEqual(len(dry), 4)
         letter = self.listed()[0]
-        self.cli("dlq", "discard", self.topic, "0:%d" % letter["offset"], "--reason", 'test "data"')
+        self.run_cli("dlq", "discard", self.topic, "0:%d" % letter["offset"], "--reason", 'test "data"')
         self.assertEqual(len(self.listed()), 3)
-        rows = objects(self.cli("dlq", "discard", self.topic, "--reason", "junk", "--yes", "-o", "jsonl").stdout)
+        rows = objects(self.run_cli("dlq", "discard", self.topic, "--reason", "junk", "--yes", "-o", "jsonl").stdout)
         self.assertEqual([list(r) for r in rows], [list(dry[0])] * 3)
         self.assertEqual({r["status"] for r in rows}, {"discarded"})
         self.assertEqual(self.listed(), [])
         self.assertEqual(self.describe()["lag"], 0)
-        audit = [e["payload"] for e in objects(self.cli("read", "dlq.audit", "-o", "jsonl").stdout)
+        audit = [e["payload"] for e in objects(self.run_cli("read", "dlq.audit", "-o", "jsonl").stdout)
                  if e["payload"]["group"] == self.group]
         self.assertEqual([a["reason"] for a in audit], ['test "data"', "junk", "junk", "junk"])
         self.assertEqual(audit[0]["dead_letter"], self.topic + ".dlq/0:%d" % letter["offset"])
@@ -678,7 +659,7 @@ class DeadLetters(GroupTest):
         done = self.broker.run("dlq", "redrive", self.topic, check=False)
         self.assertEqual(done.returncode, 4)
         self.assertEqual(len(self.listed()), 1)
-        self.cli("dlq", "discard", self.topic, "0:0", "--reason", "not ours")
+        self.run_cli("dlq", "discard", self.topic, "0:0", "--reason", "not ours")
         self.assertEqual(self.listed(), [])
 
 
