@@ -608,19 +608,19 @@ class DeadLetters(GroupTest):
     def test_republish_into_a_topic_that_takes_little_at_once(self):
         self.kill(24)
         target = self.topic + "-small"
-        self.cli("topic", "create", target, "--config", "max.message.bytes=1024")
-        rows = objects(self.cli("dlq", "redrive", self.topic, "--to-topic", target, "-o", "jsonl").stdout)
+        self.run_cli("topic", "create", target, "--config", "max.message.bytes=1024")
+        rows = objects(self.run_cli("dlq", "redrive", self.topic, "--to-topic", target, "-o", "jsonl").stdout)
         self.assertEqual([r["status"] for r in rows], ["redriven"] * 24)
-        events = objects(self.cli("read", target, "-o", "jsonl").stdout)
+        events = objects(self.run_cli("read", target, "-o", "jsonl").stdout)
         self.assertEqual(sorted(e["payload"]["n"] for e in events), list(range(24)))
 
     def test_a_letter_that_is_too_large_for_the_topic_is_in_nobodys_way(self):
-        self.cli("group", "set", self.group, "--create", "ordered", "retry.max=0")
+        self.run_cli("group", "set", self.group, "--create", "ordered", "retry.max=0")
         self.create()
         self.publish(["a", "b" * 4000, "c"])
-        self.cli(*self.sub("-n", 3, "--exec", "exit 1"))
+        self.run_cli(*self.sub("-n", 3, "--exec", "exit 1"))
         target = self.topic + "-small"
-        self.cli("topic", "create", target, "--config", "max.message.bytes=1024")
+        self.run_cli("topic", "create", target, "--config", "max.message.bytes=1024")
         done = self.broker.run("dlq", "redrive", self.topic, "--to-topic", target, "-o", "jsonl", check=False)
         self.assertEqual(done.returncode, 7, done.stderr)
         self.assertEqual([r["status"] for r in objects(done.stdout)], ["redriven", "BATCH_TOO_LARGE", "redriven"])
