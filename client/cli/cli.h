@@ -93,6 +93,10 @@ enum option_id {
     OPT_LIMIT,
     OPT_REASON,
     OPT_BY,
+    OPT_ERROR_TYPE,
+    OPT_ERROR_MESSAGE,
+    OPT_ERROR_STACK,
+    OPT_RETRIES,
 };
 
 struct cli {
@@ -178,7 +182,7 @@ extern const struct command topic_create_command, topic_list_command, topic_desc
 extern const struct command group_list_command, group_describe_command, group_lag_command, group_seek_command,
     group_set_command, group_breaker_command, group_delete_command, group_forget_command;
 extern const struct command dlq_list_command, dlq_stats_command, dlq_show_command, dlq_redrive_command,
-    dlq_discard_command;
+    dlq_discard_command, dlq_put_command;
 extern const struct command health_command, stat_command, version_command, verify_command, errors_command,
     completion_command, help_command;
 

@@ -29,6 +29,7 @@ const struct command *const args_commands[] = {
     &dlq_show_command,
     &dlq_redrive_command,
     &dlq_discard_command,
+    &dlq_put_command,
     &health_command,
     &stat_command,
     &verify_command,

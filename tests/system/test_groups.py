@@ -504,6 +504,30 @@ class DeadLetters(GroupTest):
         done = self.run_cli(*self.sub("-n", count, "-o", "jsonl"))
         return sorted(e["offset"] for e in objects(done.stdout))
 
+    def test_put_by_a_consumer_that_cannot_refuse(self):
+        self.create(partitions=2)
+        self.run_cli("pub", self.topic, "first", "-p", 1)
+        self.run_cli("pub", self.topic, "bad", "-p", 1, "-k", "k1", "-H", "color=red")
+        self.assertIn("group", self.fails(2, "dlq", "put", self.topic, "1:1"))
+        self.assertIn("1:1", self.fails(2, "dlq", "put", self.topic, "x1:1", "-g", "kafka-app"))
+        self.fails(3, "dlq", "put", self.topic, "1:2", "-g", "kafka-app")
+        self.fails(3, "dlq", "put", self.topic, "2:0", "-g", "kafka-app")
+        self.fails(2, "dlq", "put", self.topic + ".dlq", "1:1", "-g", "kafka-app")
+        self.assertEqual(self.listed(), [])
+        self.run_cli("dlq", "put", self.topic, "1:1", "-g", "kafka-app", "--error-type", "BadTotal",
+                     "--error-message", "total < 0", "--retries", 2, "--instance", "pod-7")
+        letter, = self.listed()
+        want = {"partition": 1, "original_topic": self.topic, "original_partition": 1, "original_offset": 1,
+                "error_type": "BadTotal", "error_message": "total < 0", "retry_count": 2,
+                "consumer_group": "kafka-app", "consumer_instance": "pod-7", "disposition": "rejected"}
+        self.assertEqual({k: letter[k] for k in want}, want)
+        event = json.loads(self.run_cli("dlq", "show", self.topic, "1:0", "-o", "json").stdout)["event"]
+        self.assertEqual((event["key"], event["payload"], event["headers"]["color"]), ("k1", "bad", "red"))
+        self.run_cli("dlq", "redrive", self.topic, "--to-topic", self.topic)
+        self.assertEqual(self.listed(), [])
+        again = objects(self.run_cli("read", self.topic, "-p", 1, "--from", 2, "-e", "-o", "jsonl").stdout)
+        self.assertEqual([(e["key"], e["payload"]) for e in again], [("k1", "bad")])
+
     def test_nothing_is_dead(self):
         self.create()
         self.assertEqual(self.listed(), [])
