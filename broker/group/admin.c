@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "group/classic.h"
 #include "group/group_own.h"
 
 /* ---- looking ---- */
@@ -243,11 +244,14 @@ enum error group_offsets_delete(struct group *g, const struct topic *topic, int3
         snprintf(why, GROUP_WHY_BYTES, "group %.100s has no position there", g->name);
         return ERR_POSITION_UNKNOWN;
     }
+    if (g->kafka && classic_wants(g, topic)) {
+        snprintf(why, GROUP_WHY_BYTES, "members of group %.100s consume %.100s: stop them first", g->name,
+                 topic->name);
+        return ERR_GROUP_BUSY;
+    }
     if (g->kafka) {
-        const enum error error = group_seek_check(g, why);
-        if (!error)
-            group_positions_drop(g, gt, partition);
-        return error;
+        group_positions_drop(g, gt, partition);
+        return ERR_OK;
     }
     LIST_FOR_EACH (node, &g->members)
         if (member_wants(CONTAINER_OF(node, struct member, link), gt->gps[0])) {

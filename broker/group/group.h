@@ -451,8 +451,8 @@ enum error group_native_check(const struct group *g, const char *what, char *why
 enum error group_seek_check(const struct group *g, char *why);
 /* GROUP_BUSY while it has members. g is freed. */
 enum error group_delete(struct group *g, char *why);
-/* Forgets positions; partition -1: of the whole topic. GROUP_BUSY while a member wants the topic, or (Kafka
- * groups) there is one. */
+/* Forgets positions; partition -1: of the whole topic. GROUP_BUSY while a member wants the topic.
+ */
 enum error group_offsets_delete(struct group *g, const struct topic *topic, int32_t partition, char *why);
 /* The breaker decides, or is held open or closed until told otherwise; stored. */
 void group_breaker_set(struct group *g, enum group_breaker_order order);
