@@ -95,6 +95,16 @@
       "see the text: stop its members, or take another name")                                                \
     X(NOT_FOR_KAFKA_GROUPS, 97, false, "the broker does not do this for groups of Kafka clients",            \
       "see the text: a Kafka client does it itself")                                                         \
+    /* schemas */                                                                                            \
+    X(JSON_INVALID, 100, false, "the text is not JSON", "see the text for the byte")                         \
+    X(JSON_LIMIT, 101, false, "the JSON text is larger or deeper than allowed", "see the text")              \
+    X(SCHEMA_INVALID, 102, false, "not a schema that can be used", "see the text; correct the schema")       \
+    X(SCHEMA_REFERENCE, 103, false, "the schema refers to one that is not there",                            \
+      "register that one first, and name it among the references")                                           \
+    X(SCHEMA_LIMIT, 104, false, "the schema is larger than a schema may be", "part it, or simplify it")      \
+    X(SCHEMA_MISMATCH, 105, false, "the event does not fit the schema", "see the text; correct the event")   \
+    X(SCHEMA_CHECK_LIMIT, 106, false, "checking the event would take too long",                              \
+      "simplify the schema's patterns, or send smaller events")                                              \
     /* made by the client library, never sent */                                                             \
     X(CLIENT_TIMEOUT, 200, true, "no answer within the time given", "try again, or give more time")          \
     X(CLIENT_UNREACHABLE, 201, true, "the broker cannot be reached",                                         \
