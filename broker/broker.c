@@ -23,6 +23,7 @@
 #include "io/io.h"
 #include "io/timer.h"
 #include "io/work.h"
+#include "kafka/kafka.h"
 #include "net/listener.h"
 #include "net/net.h"
 #include "partition/store.h"
@@ -56,6 +57,8 @@ struct broker {
     struct store *store;
     struct net *net;
     struct api *api;
+    struct kafka *kafka;
+    struct net_door native;
     struct groups *groups;
     struct listener *listeners[CONFIG_LISTEN_MAX];
     uint32_t listener_count;
@@ -100,7 +103,6 @@ static struct store_options broker_store_options(const struct config *c)
 static struct net_options broker_net_options(const struct config *c)
 {
     return (struct net_options){ .connections_max = (uint32_t)c->connections_max,
-                                 .frame_bytes_max = (uint32_t)c->frame_bytes_max,
                                  .out_bytes_max = (uint32_t)c->connection_out_bytes,
                                  .in_bytes_max = (uint64_t)c->input_bytes_max,
                                  .send_bytes_max = (uint64_t)c->send_bytes_max,
@@ -119,6 +121,15 @@ static struct api_options broker_api_options(const struct config *c)
                                  .connection_members_max = (uint32_t)c->connection_members_max,
                                  .history_bytes_max = (uint64_t)c->history_bytes,
                                  .auto_create = c->topics_auto_create != 0 };
+}
+
+static struct kafka_options broker_kafka_options(const struct config *c)
+{
+    return (struct kafka_options){ .request_bytes_max = (uint32_t)c->kafka_request_bytes_max,
+                                   .produce_bytes_max = (uint32_t)c->frame_bytes_max,
+                                   .inflight_bytes_max = (uint64_t)c->inflight_bytes_max,
+                                   .connection_inflight_bytes_max = (uint32_t)c->connection_inflight_bytes,
+                                   .auto_create = c->kafka_auto_create != 0 };
 }
 
 static struct groups_options broker_groups_options(const struct config *c)
@@ -140,16 +151,21 @@ static void broker_store_failed(void *ctx, const char *text)
          DIAG_KS("error", text));
     instance_notify("STATUS=the journal failed: nothing more is accepted");
     api_failed(b->api, text);
+    kafka_failed(b->kafka);
 }
 
 static void broker_store_durable(void *ctx, uint64_t sequence)
 {
-    api_durable(((struct broker *)ctx)->api, sequence);
+    const struct broker *b = ctx;
+    api_durable(b->api, sequence);
+    kafka_durable(b->kafka, sequence);
 }
 
 static void broker_store_room(void *ctx)
 {
-    api_room(((struct broker *)ctx)->api);
+    const struct broker *b = ctx;
+    api_room(b->api);
+    kafka_room(b->kafka);
 }
 
 static void broker_stats(void *ctx, stat_visit visit, void *visit_ctx)
@@ -163,6 +179,7 @@ static void broker_stats(void *ctx, stat_visit visit, void *visit_ctx)
 #define X(name, kind, help) visit(visit_ctx, "groups", #name, kind, g->name);
     GROUPS_STATS(X)
 #undef X
+    kafka_stats_visit(b->kafka, visit, visit_ctx);
     visit(visit_ctx, "work", "pending", STAT_GAUGE, work_pending(b->work));
 }
 
@@ -212,7 +229,9 @@ static int broker_listen(struct broker *b, char *why)
                      c->listen[i]);
             return -EPERM;
         }
-        const int rc = listener_open(&b->listeners[i], c->listen[i], &address, b->net, b->io, b->timers, why);
+        const struct net_door *door =
+            address.protocol == LISTENER_KAFKA ? kafka_door(b->kafka, &address) : &b->native;
+        const int rc = listener_open(&b->listeners[i], c->listen[i], &address, door, b->io, b->timers, why);
         if (rc < 0)
             return rc;
         b->listener_count++;
@@ -260,6 +279,8 @@ static int broker_open(struct broker *b, char *why)
     /* The api before the store: recovery may already report what is durable. */
     const struct api_options api_options = broker_api_options(c);
     b->api = api_create(&api_options, b->timers, &b->clock);
+    const struct kafka_options kafka_options = broker_kafka_options(c);
+    b->kafka = kafka_create(&kafka_options, b->timers, &b->clock);
     /* And the groups: what they remember is recovered with the store. */
     const struct groups_options groups_options = broker_groups_options(c);
     const struct groups_events groups_events = api_groups_events(b->api);
@@ -273,11 +294,13 @@ static int broker_open(struct broker *b, char *why)
     if (rc < 0)
         return rc;
     const struct net_options net_options = broker_net_options(c);
-    const struct net_events net_events = api_net_events(b->api);
-    b->net = net_create(&net_options, &net_events, b->io, b->timers, &b->clock);
+    b->net = net_create(&net_options, b->io, b->timers, &b->clock);
+    b->native =
+        (struct net_door){ b->net, &NET_NATIVE, (uint32_t)c->frame_bytes_max, api_net_events(b->api) };
     const struct api_extra extra = { b, broker_stats };
     groups_attach(b->groups, b->store);
     api_attach(b->api, b->store, b->net, b->groups, &extra, b->report.broker_id);
+    kafka_attach(b->kafka, b->store, b->net, b->groups, b->report.broker_id);
     /* Listening last: nobody is let in before everything is recovered. */
     return broker_listen(b, why);
 }
@@ -323,6 +346,7 @@ static void broker_drain(struct broker *b, const char *signal_name)
     for (uint32_t i = 0; i < b->listener_count; i++)
         listener_close(b->listeners[i]);
     api_drain(b->api);
+    kafka_drain(b->kafka);
 }
 
 static void broker_drain_over(struct timer *timer)
@@ -345,15 +369,15 @@ static bool broker_listeners_closed(const struct broker *b)
 /* Looked at at the end of each turn. */
 static void broker_advance(struct broker *b)
 {
-    if (b->state == BROKER_DRAINING && api_drained(b->api)) {
+    if (b->state == BROKER_DRAINING && api_drained(b->api) && kafka_drained(b->kafka)) {
         b->state = BROKER_CLOSING;
         store_stop(b->store);
         net_stop(b->net);
         timer_start(b->timers, &b->drain_timer, (uint64_t)b->options.config.drain_ms);
     }
     /* Connections before the store: they hold slices of it. */
-    if (b->state == BROKER_CLOSING && net_idle(b->net) && api_idle(b->api) && store_stopped(b->store) &&
-        broker_listeners_closed(b) && work_pending(b->work) == 0) {
+    if (b->state == BROKER_CLOSING && net_idle(b->net) && api_idle(b->api) && kafka_idle(b->kafka) &&
+        store_stopped(b->store) && broker_listeners_closed(b) && work_pending(b->work) == 0) {
         timer_stop(b->timers, &b->drain_timer);
         b->state = BROKER_DONE;
     }
@@ -414,10 +438,12 @@ static void broker_reload(struct broker *b)
     const struct net_options net_options = broker_net_options(now);
     const struct api_options api_options = broker_api_options(now);
     const struct groups_options groups_options = broker_groups_options(now);
+    const struct kafka_options kafka_options = broker_kafka_options(now);
     store_reload(b->store, &store_options);
     groups_reload(b->groups, &groups_options);
     net_reload(b->net, &net_options);
     api_reload(b->api, &api_options);
+    kafka_reload(b->kafka, &kafka_options);
     diag(DIAG_INFO, "broker", "configuration reloaded");
 }
 
@@ -462,7 +488,7 @@ static void broker_signals(struct broker *b)
 static void broker_turn(struct broker *b)
 {
     const uint64_t now = b->clock.mono_ns;
-    const bool busy = net_busy(b->net) || api_busy(b->api) || groups_busy(b->groups);
+    const bool busy = net_busy(b->net) || api_busy(b->api) || kafka_busy(b->kafka) || groups_busy(b->groups);
     const uint64_t wait_ns = busy ? 0 : timers_wait(b->timers, now);
     const bool idle = !store_busy(b->store) && now - b->event_ns > BROKER_IDLE_NS;
     /* Events first: what came in this turn can be written in this turn, and what is durable can be answered.
@@ -475,6 +501,7 @@ static void broker_turn(struct broker *b)
     /* Requests that waited go on before the store's end of turn, so that they are in this turn's commit. */
     net_turn_begin(b->net);
     api_turn_begin(b->api);
+    kafka_turn_begin(b->kafka);
     /* Requests and timers have had their say: who has what now, and what of it is to be remembered. */
     groups_turn_begin(b->groups);
     groups_turn_end(b->groups);
@@ -514,6 +541,7 @@ void broker_destroy(struct broker *b)
             listener_destroy(b->listeners[i]);
         net_destroy(b->net);
         api_destroy(b->api);
+        kafka_destroy(b->kafka);
         groups_destroy(b->groups);
         store_destroy(b->store);
         work_destroy(b->work);

@@ -246,7 +246,8 @@ bool config_listen(struct config *c, const char *url, char *why)
     }
     const size_t len = strlen(url);
     if (len == 0 || len >= CONFIG_URL_BYTES) {
-        snprintf(why, CONFIG_WHY_BYTES, "listen: \"%.60s\" is %s: write tcp://HOST:PORT or unix:PATH", url,
+        snprintf(why, CONFIG_WHY_BYTES,
+                 "listen: \"%.60s\" is %s: write tcp://HOST:PORT, unix:PATH or kafka://HOST:PORT", url,
                  len ? "too long" : "empty");
         return false;
     }
@@ -425,6 +426,11 @@ bool config_check(const struct config *c, char *why)
     if (c->inflight_bytes_max < c->frame_bytes_max || c->input_bytes_max < c->frame_bytes_max) {
         snprintf(why, CONFIG_WHY_BYTES, "%s is smaller than frame.bytes.max: one request would never fit",
                  c->inflight_bytes_max < c->frame_bytes_max ? "inflight.bytes.max" : "input.bytes.max");
+        return false;
+    }
+    if (c->input_bytes_max < c->kafka_request_bytes_max) {
+        snprintf(why, CONFIG_WHY_BYTES,
+                 "input.bytes.max is smaller than kafka.request.bytes.max: one request would never fit");
         return false;
     }
     if (c->topic_partitions_default > c->topic_partitions_max) {

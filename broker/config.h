@@ -72,6 +72,10 @@ enum config_spin { CONFIG_SPIN_ADAPTIVE, CONFIG_SPIN_ALWAYS, CONFIG_SPIN_OFF };
       "is closed (SLOW_READER)")                                                                             \
     X(topics_auto_create, "topics.auto.create", CONFIG_BOOL, 0, 1, 1, true, NULL,                            \
       "a client may create a topic with default settings by opening it")                                     \
+    X(kafka_auto_create, "kafka.auto.create", CONFIG_BOOL, 0, 1, 1, true, NULL,                              \
+      "a Kafka client may create a topic with default settings by asking for it")                            \
+    X(kafka_request_bytes_max, "kafka.request.bytes.max", CONFIG_BYTES, 64 * KIB, 128 * MIB, 16 * MIB,       \
+      false, NULL, "largest request of a Kafka client; it may carry batches of many partitions")             \
     X(topics_max, "topics.max", CONFIG_COUNT, 1, 1000000, 100000, true, NULL,                                \
       "topics in all, internal ones apart")                                                                  \
     X(partitions_max, "partitions.max", CONFIG_COUNT, 1, 1000000, 100000, true, NULL,                        \

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * api/ack.c: replies that wait for the journal: one FIFO of encoded frames.
+ * api/ack.c: replies that wait for the journal (net/replies.h), and what they count for.
  *
- * Sequences in it never fall, so releasing is taking from the front. An entry names its connection by id: of
- * a connection that is gone nothing is found, and the reply is dropped. The memory is bounded by the limits
- * on unanswered requests: an entry's request is larger than its reply, but for a fixed few bytes.
+ * The memory is bounded by the limits on unanswered requests: an entry's request is larger than its reply,
+ * but for a fixed few bytes.
  */
 #include <string.h>
 
@@ -13,88 +12,28 @@
 #include "base/diag.h"
 #include "base/mem.h"
 
-static uint32_t ack_padded(uint32_t bytes)
-{
-    return (uint32_t)sizeof(struct ack) + ((bytes + 7) & ~7u);
-}
-
-static void ack_block_add(struct api *api, uint32_t bytes)
-{
-    struct ack_block *b = api->ack_spare;
-    if (b && b->room >= bytes) {
-        api->ack_spare = NULL;
-    } else {
-        const uint32_t room =
-            bytes > API_ACK_BLOCK_BYTES - sizeof(*b) ? bytes : (uint32_t)(API_ACK_BLOCK_BYTES - sizeof(*b));
-        b = mem_alloc(MEM_API, sizeof(*b) + room);
-        b->room = room;
-    }
-    b->next = NULL;
-    b->filled = b->taken = 0;
-    if (api->ack_tail)
-        api->ack_tail->next = b;
-    else
-        api->ack_head = b;
-    api->ack_tail = b;
-}
-
-static void ack_block_free(struct api *api, struct ack_block *b)
-{
-    if (!api->ack_spare) {
-        api->ack_spare = b;
-        return;
-    }
-    mem_free(MEM_API, b, sizeof(*b) + b->room);
-}
-
 /* Space for an encoded reply; see ack_reply_begin(). */
 static uint8_t *ack_add(struct session *s, uint64_t sequence, uint32_t bytes, uint32_t inflight_bytes)
 {
     struct api *api = s->api;
-    const uint32_t padded = ack_padded(bytes);
-    if (!api->ack_tail || api->ack_tail->room - api->ack_tail->filled < padded)
-        ack_block_add(api, padded);
-    struct ack_block *b = api->ack_tail;
-    struct ack *a = (struct ack *)(void *)(b->data + b->filled);
-    b->filled += padded;
-    /* A duplicate's sequence may be an old one; it waits behind what was asked before it all the same. */
-    if (sequence > api->ack_sequence)
-        api->ack_sequence = sequence;
-    *a = (struct ack){ api->ack_sequence, conn_id(s->conn), bytes, inflight_bytes };
     s->acks_waiting++;
     s->inflight_bytes += inflight_bytes;
     api->stats.acks_waiting++;
     api->stats.inflight_bytes += inflight_bytes;
-    return (uint8_t *)(a + 1);
-}
-
-/* The front entry, or NULL. */
-static struct ack *ack_front(struct api *api)
-{
-    struct ack_block *b;
-    while ((b = api->ack_head)) {
-        if (b->taken < b->filled)
-            return (struct ack *)(void *)(b->data + b->taken);
-        api->ack_head = b->next;
-        if (!b->next)
-            api->ack_tail = NULL;
-        ack_block_free(api, b);
-    }
-    return NULL;
+    return replies_add(&api->acks, s->conn, sequence, bytes, inflight_bytes);
 }
 
 /* The session of an entry that leaves, its accounts settled; NULL when its connection is gone. */
-static struct session *ack_settle(struct api *api, const struct ack *a)
+static struct session *ack_settle(struct api *api, const struct reply *a)
 {
     api->stats.acks_waiting--;
-    api->stats.inflight_bytes -= a->inflight_bytes;
-    api->ack_head->taken += ack_padded(a->bytes);
+    api->stats.inflight_bytes -= a->charge;
     struct conn *c = net_find(api->net, a->conn);
     if (!c)
         return NULL;
     struct session *s = c->user;
     s->acks_waiting--;
-    s->inflight_bytes -= a->inflight_bytes;
+    s->inflight_bytes -= a->charge;
     /* Half: so that a connection at its limit does not pause and resume with every reply. */
     if (s->waits_own && s->inflight_bytes <= api->options.connection_inflight_bytes_max / 2 &&
         !list_linked(&s->park)) {
@@ -107,11 +46,12 @@ static struct session *ack_settle(struct api *api, const struct ack *a)
 void api_durable(void *ctx, uint64_t sequence)
 {
     struct api *api = ctx;
-    struct ack *a;
-    while ((a = ack_front(api)) && a->sequence <= sequence) {
+    const struct reply *a;
+    while ((a = replies_front(&api->acks)) && a->sequence <= sequence) {
         struct session *s = ack_settle(api, a);
         if (s)
-            conn_write(s->conn, a + 1, a->bytes);
+            conn_write(s->conn, a->data, a->bytes);
+        replies_drop(&api->acks);
     }
     group_joined(api, sequence);
 }
@@ -121,15 +61,16 @@ void api_durable(void *ctx, uint64_t sequence)
 void api_failed(void *ctx, const char *text)
 {
     struct api *api = ctx;
-    struct ack *a;
+    const struct reply *a;
     api->failed = true;
-    while ((a = ack_front(api))) {
+    while ((a = replies_front(&api->acks))) {
         struct wire_header h;
-        if (!wire_header_decode(&h, a + 1, a->bytes))
+        if (!wire_header_decode(&h, a->data, a->bytes))
             UNREACHABLE();
         struct session *s = ack_settle(api, a);
         if (s)
             conn_error(s->conn, h.op, h.request_id, ERR_STORAGE_FAILED, text);
+        replies_drop(&api->acks);
     }
 }
 
@@ -151,7 +92,7 @@ static uint64_t ack_frame_end(struct session *s, struct ack_reply *reply, const 
 {
     CHECK(wire_frame_end(&reply->w, reply->frame, rq->op, flags, rq->id) == reply->bytes);
     if (!reply->at_once)
-        return s->api->ack_sequence;
+        return s->api->acks.sequence;
     conn_commit(s->conn, reply->bytes);
     return 0;
 }
@@ -182,12 +123,9 @@ enum net_take ack_refuse(struct session *s, const struct request *rq, enum error
 
 void ack_free_all(struct api *api)
 {
-    while (ack_front(api)) {
-        /* Connections are gone: nobody waits. */
+    while (replies_front(&api->acks)) {
         api->stats.acks_waiting--;
-        api->ack_head->taken += ack_padded(ack_front(api)->bytes);
+        replies_drop(&api->acks);
     }
-    if (api->ack_spare)
-        mem_free(MEM_API, api->ack_spare, sizeof(*api->ack_spare) + api->ack_spare->room);
-    api->ack_spare = NULL;
+    replies_free(&api->acks);
 }

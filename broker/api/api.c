@@ -18,6 +18,7 @@ struct api *api_create(const struct api_options *options, struct timers *timers,
     api->options = *options;
     api->timers = timers;
     api->clock = clock;
+    replies_init(&api->acks, MEM_API);
     list_init(&api->parked);
     list_init(&api->resumed);
     list_init(&api->ready);

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "io/timer.h"
 #include "net/conn.h"
+#include "net/replies.h"
 #include "partition/catalog.h"
 #include "partition/partition.h"
 #include "partition/store.h"
@@ -27,7 +28,6 @@ enum {
     API_HISTORY_SHARE = 4, /* a session may hold a quarter of what is free: see reading_may() */
     /* Deliveries of one turn in all: then the loop looks at the sockets and the journal again. */
     API_TURN_BYTES = 4 * 1024 * 1024,
-    API_ACK_BLOCK_BYTES = 64 * 1024,
     API_FETCH_ROWS = 32, /* lists of fetches, so that a thousand long polls are not searched for each */
 };
 
@@ -63,20 +63,6 @@ struct request {
     struct reader body;
 };
 
-/* ---- replies that wait for the journal ---- */
-
-struct ack {
-    uint64_t sequence;
-    uint64_t conn;  /* conn_id() */
-    uint32_t bytes; /* of the encoded reply that follows */
-    uint32_t inflight_bytes;
-};
-struct ack_block {
-    struct ack_block *next;
-    uint32_t room, filled, taken;
-    _Alignas(8) uint8_t data[]; /* struct ack, its reply padded to 8, the next one... */
-};
-
 struct produce_item {
     struct partition *partition;
     struct batch batch;
@@ -110,9 +96,7 @@ struct api {
     bool room;           /* on_room came since those who wait were last looked at */
     struct list parked;  /* sessions: wait for room in the journal or in flight, first come first served */
     struct list resumed; /* sessions: their own limit has room again */
-    /* acks */
-    struct ack_block *ack_head, *ack_tail, *ack_spare;
-    uint64_t ack_sequence; /* of the last entry */
+    struct replies acks; /* replies that wait for the journal */
     /* subscriptions with something to do, and those waiting for memory to send with */
     struct list ready, starved;
     struct list holding;    /* subscriptions without credit that hold memory read from segments */

@@ -24,7 +24,8 @@
     X(MEM_HISTORY, "history")                                                                                \
     X(MEM_GROUP, "groups")                                                                                   \
     X(MEM_NET, "connections")                                                                                \
-    X(MEM_API, "api")
+    X(MEM_API, "api")                                                                                        \
+    X(MEM_KAFKA, "kafka")
 
 enum mem_account {
 #define X(id, name) id,

@@ -15,10 +15,11 @@
 
 static void conn_linger_fire(struct timer *timer);
 
-struct conn *conn_create(struct net *net, int fd, uint32_t slot, uint32_t generation)
+struct conn *conn_create(const struct net_door *door, int fd, uint32_t slot, uint32_t generation)
 {
     struct conn *c = mem_zalloc(MEM_NET, sizeof(*c));
-    c->net = net;
+    c->door = door;
+    c->net = door->net;
     c->fd = fd;
     c->slot = slot;
     c->generation = generation;

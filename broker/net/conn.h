@@ -27,6 +27,7 @@
 #include "proto/errors.h"
 
 struct net;
+struct net_door;
 struct out_block;
 struct out_piece;
 struct conn_send;
@@ -64,10 +65,11 @@ struct conn_out {
 
 struct conn {
     void *user; /* of the layer above */
+    const struct net_door *door;
+    int fd; /* its own; to be asked about, not to be used */
     /* the rest is net's own */
     struct net *net;
     uint32_t slot, generation;
-    int fd;
     enum conn_state state;
     uint8_t paused;
     bool told_open, told_closed, recv_cancelled, stop_sent, write_shut;
@@ -100,7 +102,7 @@ void conn_lend(struct conn *c, const uint8_t *data, uint32_t bytes, void *pin);
 /* May more be delivered? When not, conn_want_drained() asks for on_drained. */
 bool conn_out_room(const struct conn *c);
 void conn_want_drained(struct conn *c);
-/* A refusal: an error frame with a sentence. */
+/* A refusal in the native protocol: an error frame with a sentence. */
 void conn_error(struct conn *c, uint16_t op, uint32_t request_id, enum error code, const char *text);
 
 /* Offers the frame that was refused with NET_LATER again, and those behind it. Only from the phases of a

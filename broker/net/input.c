@@ -14,14 +14,14 @@
 #include "base/diag.h"
 #include "base/mem.h"
 #include "net/net_own.h"
-#include "proto/wire.h"
 
 /* ---- owned memory ---- */
 
-static void conn_in_release(struct net *net, uint8_t *at, uint32_t cap)
+static void conn_in_release(const struct conn *c, uint8_t *at, uint32_t cap)
 {
+    struct net *net = c->net;
     net->stats.in_bytes -= cap;
-    if (!net->in_spare && cap >= NET_SPARE_MIN && cap <= net->options.frame_bytes_max) {
+    if (!net->in_spare && cap >= NET_SPARE_MIN && cap <= c->door->frame_bytes_max) {
         net->in_spare = at;
         net->in_spare_bytes = cap;
         return;
@@ -32,7 +32,7 @@ static void conn_in_release(struct net *net, uint8_t *at, uint32_t cap)
 void conn_in_free(struct conn *c)
 {
     if (c->in.at)
-        conn_in_release(c->net, c->in.at, c->in.cap);
+        conn_in_release(c, c->in.at, c->in.cap);
     c->in.at = NULL;
     c->in.len = c->in.cap = 0;
 }
@@ -40,10 +40,9 @@ void conn_in_free(struct conn *c)
 /* The size that the frame at the start of `in` announces, once that is known and was found possible. */
 static uint32_t conn_in_frame_bytes(const struct conn *c)
 {
-    uint32_t size = 0;
-    if (c->in.len >= WIRE_HEADER)
-        memcpy(&size, c->in.at, sizeof(size));
-    return size <= c->net->options.frame_bytes_max ? size : 0;
+    const struct net_door *door = c->door;
+    const uint64_t size = c->in.len >= door->framing->header_bytes ? door->framing->size(c->in.at) : 0;
+    return size <= door->frame_bytes_max ? (uint32_t)size : 0;
 }
 
 /* Makes room for `more` bytes. False when the memory for all unfinished requests is used up: then the
@@ -58,8 +57,8 @@ static bool conn_in_grow(struct conn *c, uint32_t more)
         net->stats.in_short++;
         diag(DIAG_WARN, "net", "connection closed: memory for unfinished requests is used up",
              DIAG_KU("in_bytes", net->stats.in_bytes), DIAG_KU("connection", c->slot));
-        conn_error(
-            c, 0, 0, ERR_TOO_MANY_IN_FLIGHT,
+        c->door->framing->refuse(
+            c, NULL, ERR_TOO_MANY_IN_FLIGHT,
             "the broker's memory for unfinished requests is used up (inflight.bytes): send less at once");
         conn_end(c);
         return false;
@@ -75,7 +74,7 @@ static bool conn_in_grow(struct conn *c, uint32_t more)
         net->in_spare = NULL;
         net->stats.in_bytes += c->in.cap;
         if (old)
-            conn_in_release(net, old, old_cap);
+            conn_in_release(c, old, old_cap);
         return true;
     }
     uint32_t cap = c->in.cap ? c->in.cap * 2 : 256;
@@ -109,27 +108,27 @@ static uint32_t conn_hold_bytes(const struct conn *c)
 /* ---- frames ---- */
 
 /* Judges the size field before anything is allocated for it. Returns false when the frame is refused. */
-static bool conn_size_ok(struct conn *c, const uint8_t *frame, uint32_t available, uint32_t *size)
+static bool conn_size_ok(struct conn *c, const uint8_t *frame, uint32_t *size)
 {
-    struct wire_header h;
-    if (!wire_header_decode(&h, frame, available))
-        UNREACHABLE();
-    *size = h.size;
-    const uint32_t max = c->net->options.frame_bytes_max;
-    if (h.size >= WIRE_HEADER && h.size <= max)
+    const struct net_door *door = c->door;
+    const uint64_t bytes = door->framing->size(frame);
+    const uint32_t max = door->frame_bytes_max;
+    *size = bytes <= UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+    if (bytes && bytes <= max)
         return true;
     char text[160];
     c->net->stats.frames_refused++;
-    if (h.size < WIRE_HEADER) {
-        snprintf(text, sizeof(text), "frame size %u is smaller than a frame's header (%u): framing is lost",
-                 h.size, WIRE_HEADER);
-        conn_error(c, h.op, h.request_id, ERR_FRAME_INVALID, text);
+    if (bytes == 0) {
+        snprintf(text, sizeof(text),
+                 "the frame's size is smaller than a frame's header (%u): framing is lost",
+                 door->framing->header_bytes);
+        door->framing->refuse(c, frame, ERR_FRAME_INVALID, text);
         conn_end(c);
     } else {
         snprintf(text, sizeof(text), "frame of %u bytes: the broker takes at most %u (frame.bytes.max)",
-                 h.size, max);
-        conn_error(c, h.op, h.request_id, ERR_FRAME_TOO_LARGE, text);
-        if (h.size > NET_SKIP_BYTES)
+                 *size, max);
+        door->framing->refuse(c, frame, ERR_FRAME_TOO_LARGE, text);
+        if (!door->framing->skips || bytes > NET_SKIP_BYTES)
             conn_end(c);
     }
     return false;
@@ -139,10 +138,12 @@ static bool conn_size_ok(struct conn *c, const uint8_t *frame, uint32_t availabl
 static uint32_t conn_parse(struct conn *c, const uint8_t *data, uint32_t len)
 {
     struct net *net = c->net;
+    const struct net_events *events = &c->door->events;
+    const uint32_t header = c->door->framing->header_bytes;
     uint32_t at = 0;
-    while (c->state == CONN_OPEN && !c->paused && len - at >= WIRE_HEADER) {
+    while (c->state == CONN_OPEN && !c->paused && len - at >= header) {
         uint32_t size;
-        if (!conn_size_ok(c, data + at, len - at, &size)) {
+        if (!conn_size_ok(c, data + at, &size)) {
             if (c->state != CONN_OPEN)
                 break;
             const uint32_t here = size < len - at ? size : len - at;
@@ -152,7 +153,7 @@ static uint32_t conn_parse(struct conn *c, const uint8_t *data, uint32_t len)
         }
         if (len - at < size)
             break;
-        if (net->events.on_frame(net->events.ctx, c, data + at, size) == NET_LATER) {
+        if (events->on_frame(events->ctx, c, data + at, size) == NET_LATER) {
             c->paused |= CONN_PAUSE_LATER;
             net->stats.pauses++;
             break;
@@ -166,16 +167,17 @@ static uint32_t conn_parse(struct conn *c, const uint8_t *data, uint32_t len)
 /* Adds to a split frame what it lacks, and no more: what follows it is parsed in place. */
 static uint32_t conn_gather(struct conn *c, const uint8_t *data, uint32_t len)
 {
+    const uint32_t header = c->door->framing->header_bytes;
     uint32_t used = 0;
-    if (c->in.len < WIRE_HEADER) {
-        used = WIRE_HEADER - c->in.len;
+    if (c->in.len < header) {
+        used = header - c->in.len;
         used = used < len ? used : len;
         conn_in_add(c, data, used);
-        if (c->in.len < WIRE_HEADER || c->state != CONN_OPEN)
+        if (c->in.len < header || c->state != CONN_OPEN)
             return used;
     }
     uint32_t size;
-    if (!conn_size_ok(c, c->in.at, c->in.len, &size)) {
+    if (!conn_size_ok(c, c->in.at, &size)) {
         if (c->state == CONN_OPEN) {
             c->in.skip = size - c->in.len;
             conn_in_free(c);

@@ -29,11 +29,11 @@ enum {
     LISTENER_BACKLOG = 4096,   /* the kernel caps it at net.core.somaxconn */
     LISTENER_KEEPALIVE_S = 60, /* silence after which a peer is asked whether it is there */
     LISTENER_PAUSE_MS = 100,   /* without descriptors: by then a connection may have closed */
-    LISTENER_HOST_BYTES = 256, /* a DNS name has at most 253 characters */
 };
 
 struct listener {
-    struct net *net;
+    const struct net_door *door;
+    const char *scheme;
     struct io *io;
     struct timers *timers;
     int fd;
@@ -47,6 +47,9 @@ struct listener {
 static void listener_advance(struct listener *l);
 
 /* ---- addresses ---- */
+
+#define TCP   "tcp://"
+#define KAFKA "kafka://"
 
 static bool listener_parse_unix(const char *path, struct listener_address *out, char *why)
 {
@@ -99,12 +102,12 @@ static bool listener_is_loopback(const struct sockaddr *addr)
     return IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == 127);
 }
 
-static bool listener_parse_tcp(const char *text, struct listener_address *out, char *why)
+static bool listener_parse_tcp(const char *scheme, const char *text, struct listener_address *out, char *why)
 {
     char host[LISTENER_HOST_BYTES], port[8];
     if (!listener_split(text, host, port)) {
-        snprintf(why, LISTENER_WHY_BYTES,
-                 "tcp://%.100s is not an address: write tcp://HOST:PORT or tcp://[IPv6]:PORT", text);
+        snprintf(why, LISTENER_WHY_BYTES, "%s%.100s is not an address: write %sHOST:PORT or %s[IPv6]:PORT",
+                 scheme, text, scheme, scheme);
         return false;
     }
     const bool any = host[0] == '\0' || strcmp(host, "*") == 0;
@@ -126,15 +129,43 @@ static bool listener_parse_tcp(const char *text, struct listener_address *out, c
     return true;
 }
 
+/* "HOST:PORT[?advertise=HOST:PORT]" */
+static bool listener_parse_kafka(const char *text, struct listener_address *out, char *why)
+{
+    static const char ADVERTISE[] = "?advertise=";
+    char own[LISTENER_HOST_BYTES + 16], port[8];
+    const size_t own_len = strcspn(text, "?");
+    const char *query = text + own_len;
+    out->protocol = LISTENER_KAFKA;
+    snprintf(own, sizeof(own), "%.*s", (int)own_len, text);
+    if (own_len >= sizeof(own) || !listener_parse_tcp(KAFKA, own, out, why))
+        return false;
+    if (query[0] == '\0')
+        return true;
+    if (strncmp(query, ADVERTISE, strlen(ADVERTISE)) != 0 ||
+        !listener_split(query + strlen(ADVERTISE), out->advertised_host, port) ||
+        out->advertised_host[0] == '\0' || strcmp(out->advertised_host, "*") == 0 ||
+        (out->advertised_port = (uint16_t)strtoul(port, NULL, 10)) == 0) {
+        snprintf(why, LISTENER_WHY_BYTES,
+                 KAFKA
+                 "%.120s: after the address only ?advertise=HOST:PORT may stand: the one that clients reach",
+                 text);
+        return false;
+    }
+    return true;
+}
+
 bool listener_parse(const char *url, struct listener_address *out, char *why)
 {
     *out = (struct listener_address){ 0 };
     if (strncmp(url, "unix:", 5) == 0)
         return listener_parse_unix(url + 5, out, why);
-    if (strncmp(url, "tcp://", 6) == 0)
-        return listener_parse_tcp(url + 6, out, why);
-    snprintf(why, LISTENER_WHY_BYTES, "%.100s is not a listener URL: write tcp://HOST:PORT or unix:PATH",
-             url);
+    if (strncmp(url, TCP, strlen(TCP)) == 0)
+        return listener_parse_tcp(TCP, url + strlen(TCP), out, why);
+    if (strncmp(url, KAFKA, strlen(KAFKA)) == 0)
+        return listener_parse_kafka(url + strlen(KAFKA), out, why);
+    snprintf(why, LISTENER_WHY_BYTES,
+             "%.100s is not a listener URL: write tcp://HOST:PORT, unix:PATH or kafka://HOST:PORT", url);
     return false;
 }
 
@@ -222,11 +253,11 @@ static void listener_name(struct listener *l)
     if (addr.ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)&addr;
         inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-        snprintf(l->text, sizeof(l->text), "tcp://%s:%u", host, ntohs(in->sin_port));
+        snprintf(l->text, sizeof(l->text), "%s%s:%u", l->scheme, host, ntohs(in->sin_port));
     } else if (addr.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&addr;
         inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-        snprintf(l->text, sizeof(l->text), "tcp://[%s]:%u", host, ntohs(in6->sin6_port));
+        snprintf(l->text, sizeof(l->text), "%s[%s]:%u", l->scheme, host, ntohs(in6->sin6_port));
     } else {
         snprintf(l->text, sizeof(l->text), "unix:%s", l->path);
     }
@@ -238,10 +269,11 @@ static void listener_pause_over(struct timer *timer)
 }
 
 int listener_open(struct listener **out, const char *url, const struct listener_address *address,
-                  struct net *net, struct io *io, struct timers *timers, char *why)
+                  const struct net_door *door, struct io *io, struct timers *timers, char *why)
 {
     struct listener *l = mem_zalloc(MEM_NET, sizeof(*l));
-    l->net = net;
+    l->door = door;
+    l->scheme = address->protocol == LISTENER_KAFKA ? KAFKA : TCP;
     l->io = io;
     l->timers = timers;
     l->accept_op.name = "accept";
@@ -275,10 +307,10 @@ static void listener_accept_done(struct io_op *op, int32_t res, uint32_t flags)
         if (l->closing)
             close(res);
         else
-            net_add(l->net, res);
+            net_add(l->door, res);
     } else if (!l->closing && (res == -EMFILE || res == -ENFILE || res == -ENOMEM || res == -ENOBUFS)) {
         /* Accepting again at once would fail again at once: the loop would burn a core. */
-        net_accept_paused(l->net);
+        net_accept_paused(l->door->net);
         diag(DIAG_WARN, "net", "accepting pauses: no descriptor is free; raise the limit of open files",
              DIAG_KS("error", strerror(-res)), DIAG_KS("listener", l->text));
         timer_start(l->timers, &l->pause, LISTENER_PAUSE_MS);

@@ -17,12 +17,11 @@
 
 static void net_sweep(struct timer *timer);
 
-struct net *net_create(const struct net_options *options, const struct net_events *events, struct io *io,
-                       struct timers *timers, struct clock *clock)
+struct net *net_create(const struct net_options *options, struct io *io, struct timers *timers,
+                       struct clock *clock)
 {
     struct net *net = mem_zalloc(MEM_NET, sizeof(*net));
     net->options = *options;
-    net->events = *events;
     net->io = io;
     net->timers = timers;
     net->clock = clock;
@@ -36,9 +35,7 @@ struct net *net_create(const struct net_options *options, const struct net_event
 
 void net_reload(struct net *net, const struct net_options *options)
 {
-    const uint32_t frame_bytes_max = net->options.frame_bytes_max; /* told to clients in HELLO: stays */
     net->options = *options;
-    net->options.frame_bytes_max = frame_bytes_max;
 }
 
 void net_destroy(struct net *net)
@@ -73,8 +70,9 @@ static uint32_t net_slot_take(struct net *net)
     return net->slot_used++;
 }
 
-void net_add(struct net *net, int fd)
+void net_add(const struct net_door *door, int fd)
 {
+    struct net *net = door->net;
     const bool full = net->stats.connections >= net->options.connections_max;
     if (net->stopping || (full && net->refusing == NET_REFUSING_MAX)) {
         close(fd);
@@ -82,7 +80,7 @@ void net_add(struct net *net, int fd)
         return;
     }
     const uint32_t slot = net_slot_take(net);
-    struct conn *c = conn_create(net, fd, slot, ++net->slots[slot].generation);
+    struct conn *c = conn_create(door, fd, slot, ++net->slots[slot].generation);
     net->slots[slot].conn = c;
     net->live++;
     if (full) {
@@ -90,14 +88,14 @@ void net_add(struct net *net, int fd)
         net->stats.refused++;
         diag(DIAG_WARN, "net", "connection refused: connections.max is reached",
              DIAG_KU("connections", net->stats.connections));
-        conn_error(c, 0, 0, ERR_TOO_MANY_CONNECTIONS,
-                   "all connection slots are in use: close some, or raise connections.max");
+        door->framing->refuse(c, NULL, ERR_TOO_MANY_CONNECTIONS,
+                              "all connection slots are in use: close some, or raise connections.max");
         conn_end(c);
     } else {
         net->stats.connections++;
         net->stats.accepted++;
         c->told_open = true;
-        net->events.on_open(net->events.ctx, c);
+        door->events.on_open(door->events.ctx, c);
     }
     conn_advance(c);
 }
@@ -167,7 +165,7 @@ void net_turn_end(struct net *net)
         if (c->told_open && !c->told_closed) {
             c->told_closed = true;
             net->stats.connections--;
-            net->events.on_closed(net->events.ctx, c);
+            c->door->events.on_closed(c->door->events.ctx, c);
         }
         if (c->state == CONN_CLOSED && !io_busy(&c->stop_op))
             net_release(c);

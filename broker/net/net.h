@@ -4,7 +4,8 @@
  * in which they act.
  *
  * This room moves bytes and knows frames by their length only; what a frame means is decided above, through
- * `struct net_events`. Nothing above is included here.
+ * the `struct net_door` by which a connection came in: one for each protocol, or listener. Nothing above is
+ * included here.
  *
  * Invariants
  *   A handler of net_events is called from a receive or send completion, from conn_resume(), net_turn_begin()
@@ -23,6 +24,7 @@
 #include "base/list.h"
 #include "base/stats.h"
 #include "io/timer.h"
+#include "proto/errors.h"
 
 struct clock;
 struct conn;
@@ -31,10 +33,9 @@ struct net;
 
 struct net_options {
     uint32_t connections_max;
-    uint32_t frame_bytes_max; /* larger frames are refused */
-    uint32_t out_bytes_max;   /* of one connection: its requests wait while more than this is unsent */
-    uint64_t in_bytes_max;    /* of all: half-received and waiting requests */
-    uint64_t send_bytes_max;  /* of all: unsent output, lent bytes included */
+    uint32_t out_bytes_max;  /* of one connection: its requests wait while more than this is unsent */
+    uint64_t in_bytes_max;   /* of all: half-received and waiting requests */
+    uint64_t send_bytes_max; /* of all: unsent output, lent bytes included */
     uint32_t stall_ms; /* a send without progress for so long ends its connection when memory is short */
 };
 
@@ -55,6 +56,27 @@ struct net_events {
     void (*on_unlent)(void *ctx, const uint8_t *data, uint32_t bytes, void *pin);
     /* The connection is gone: forget it. Called once for each on_open. */
     void (*on_closed)(void *ctx, struct conn *c);
+};
+
+/* How a protocol's bytes are cut into frames. */
+struct net_framing {
+    uint32_t header_bytes; /* so many tell a frame's size */
+    bool skips;            /* a connection outlives a frame that is too large */
+    /* The size of the frame that begins so, header included; 0: no frame begins so. */
+    uint64_t (*size)(const uint8_t *header);
+    /* Tells the peer, if the protocol can, why the frame that begins so is not taken; NULL: it is about the
+     * connection, which ends. */
+    void (*refuse)(struct conn *c, const uint8_t *header, enum error code, const char *text);
+};
+/* Of the native protocol. */
+extern const struct net_framing NET_NATIVE;
+
+/* What connections speak, and to whom. Lent to the listeners and connections that use it. */
+struct net_door {
+    struct net *net;
+    const struct net_framing *framing;
+    uint32_t frame_bytes_max; /* larger frames are refused */
+    struct net_events events;
 };
 
 #define NET_STATS(X)                                                                                         \
@@ -79,15 +101,14 @@ struct net_stats {
     NET_STATS(STAT_FIELD)
 };
 
-struct net *net_create(const struct net_options *options, const struct net_events *events, struct io *io,
-                       struct timers *timers, struct clock *clock);
-/* What can change at run time: everything but frame_bytes_max may. */
+struct net *net_create(const struct net_options *options, struct io *io, struct timers *timers,
+                       struct clock *clock);
 void net_reload(struct net *net, const struct net_options *options);
 /* net_idle() must hold. */
 void net_destroy(struct net *net);
 
 /* Takes over a connected socket. */
-void net_add(struct net *net, int fd);
+void net_add(const struct net_door *door, int fd);
 /* A listener had to pause for lack of descriptors. */
 void net_accept_paused(struct net *net);
 /* The connection behind an id that conn_id() gave, if it is still open. */

@@ -44,7 +44,6 @@ struct net_slot {
 
 struct net {
     struct net_options options;
-    struct net_events events;
     struct io *io;
     struct timers *timers;
     struct clock *clock;
@@ -88,7 +87,7 @@ void net_sweep_start(struct net *net);
 void net_release(struct conn *c);
 
 /* conn.c */
-struct conn *conn_create(struct net *net, int fd, uint32_t slot, uint32_t generation);
+struct conn *conn_create(const struct net_door *door, int fd, uint32_t slot, uint32_t generation);
 void conn_advance(struct conn *c);
 void conn_destroy(struct conn *c);
 

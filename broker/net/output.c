@@ -134,7 +134,7 @@ void conn_lend(struct conn *c, const uint8_t *data, uint32_t bytes, void *pin)
 {
     struct net *net = c->net;
     if (c->state != CONN_OPEN || bytes == 0) {
-        net->events.on_unlent(net->events.ctx, data, bytes, pin);
+        c->door->events.on_unlent(c->door->events.ctx, data, bytes, pin);
         return;
     }
     *conn_piece_add(c) = (struct out_piece){ .data = data, .bytes = bytes, .pin = pin };
@@ -171,6 +171,26 @@ void conn_error(struct conn *c, uint16_t op, uint32_t request_id, enum error cod
     conn_commit(c, bytes);
 }
 
+/* ---- the native protocol's framing ---- */
+
+static uint64_t native_size(const uint8_t *header)
+{
+    struct wire_header h;
+    if (!wire_header_decode(&h, header, WIRE_HEADER))
+        UNREACHABLE();
+    return h.size >= WIRE_HEADER ? h.size : 0;
+}
+
+static void native_refuse(struct conn *c, const uint8_t *header, enum error code, const char *text)
+{
+    struct wire_header h = { 0 };
+    if (header)
+        (void)wire_header_decode(&h, header, WIRE_HEADER);
+    conn_error(c, h.op, h.request_id, code, text);
+}
+
+const struct net_framing NET_NATIVE = { WIRE_HEADER, true, native_size, native_refuse };
+
 /* ---- taking off the front ---- */
 
 static void conn_piece_done(struct conn *c, struct out_piece *p)
@@ -182,7 +202,7 @@ static void conn_piece_done(struct conn *c, struct out_piece *p)
             conn_block_free(p->block);
     } else {
         net->stats.lent_bytes -= p->bytes;
-        net->events.on_unlent(net->events.ctx, p->data, p->bytes, p->pin);
+        c->door->events.on_unlent(c->door->events.ctx, p->data, p->bytes, p->pin);
     }
 }
 
@@ -295,7 +315,7 @@ static void conn_send_done(struct io_op *op, int32_t res, uint32_t flags)
         }
         if (c->out.want_drained && conn_out_room(c)) {
             c->out.want_drained = false;
-            net->events.on_drained(net->events.ctx, c);
+            c->door->events.on_drained(c->door->events.ctx, c);
         }
     }
     conn_advance(c);

@@ -46,6 +46,7 @@ class Broker:
         self.env = dict(os.environ, **(env or {}))
         self.process = None
         self.url = None  # tcp://127.0.0.1:PORT
+        self.kafka = None  # HOST:PORT of the last Kafka listener
         self.unix = None  # unix:PATH, when the broker listens on one
         self.addresses = []
         self.ready_line = ""
@@ -91,10 +92,12 @@ class Broker:
         words = self.ready_line.split()
         if not words or words[0] != "ready":
             self._start_failed("not a ready line: %r" % self.ready_line)
-        self.addresses = [w for w in words[1:] if w.startswith(("tcp://", "unix:"))]
+        self.addresses = [w for w in words[1:] if w.startswith(("tcp://", "unix:", "kafka://"))]
         for address in self.addresses:
             if address.startswith("tcp://"):
                 self.url = address
+            elif address.startswith("kafka://"):
+                self.kafka = address.removeprefix("kafka://")  # HOST:PORT, as Kafka's clients want it
             else:
                 self.unix = address
 

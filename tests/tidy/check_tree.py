@@ -31,8 +31,9 @@ ROOMS = {
     "broker/group": ["broker/base", "broker/io", "broker/partition", "proto"],
     "broker/net": ["broker/base", "broker/io", "proto"],
     "broker/api": ["broker/base", "broker/io", "broker/net", "broker/partition", "broker/group", "proto"],
+    "broker/kafka": ["broker/base", "broker/io", "broker/net", "broker/partition", "broker/group", "proto"],
     "broker": ["broker/base", "broker/io", "broker/journal", "broker/log", "broker/partition", "broker/group",
-               "broker/net", "broker/api", "proto"],
+               "broker/net", "broker/api", "broker/kafka", "proto"],
 }
 # A room's own business, whatever the table says: nobody outside includes these.
 PRIVATE_HEADER = re.compile(r"(^|_)(internal|own|ring)\.h$")

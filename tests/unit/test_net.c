@@ -31,7 +31,7 @@
 #include "proto/cursor.h"
 #include "proto/wire.h"
 
-enum { ECHO = 2, SWALLOW = 3 };
+enum { ECHO = 2, SWALLOW = 3, FRAME_BYTES_MAX = 1 << 20 };
 
 static struct {
     struct io *io;
@@ -40,7 +40,7 @@ static struct {
     struct net *net;
     struct listener *listener;
     struct listener_address address;
-    struct net_events events;
+    struct net_door door;
     /* recorder */
     uint32_t opened, closed, frames, unlent, drained;
     uint64_t frame_bytes, unlent_bytes;
@@ -130,10 +130,13 @@ static void start(struct net_options options)
     t.timers = timers_create(t.clock.mono_ns);
     const struct io_options io_options = { .recv_buffers = 8, .recv_buffer_bytes = 16384 };
     cr_assert_eq(io_create(&t.io, &io_options, why, sizeof(why)), 0, "%s", why);
-    t.events = (struct net_events){ &t, on_open, on_frame, on_drained, on_unlent, on_closed };
-    t.net = net_create(&options, &t.events, t.io, t.timers, &t.clock);
+    t.net = net_create(&options, t.io, t.timers, &t.clock);
+    t.door = (struct net_door){
+        t.net, &NET_NATIVE, FRAME_BYTES_MAX, { &t, on_open, on_frame, on_drained, on_unlent, on_closed }
+    };
     cr_assert(listener_parse("tcp://127.0.0.1:0", &t.address, why), "%s", why);
-    cr_assert_eq(listener_open(&t.listener, "tcp://127.0.0.1:0", &t.address, t.net, t.io, t.timers, why), 0);
+    cr_assert_eq(listener_open(&t.listener, "tcp://127.0.0.1:0", &t.address, &t.door, t.io, t.timers, why),
+                 0);
     char text[LISTENER_TEXT_BYTES];
     listener_text(t.listener, text);
     struct listener_address real;
@@ -144,7 +147,6 @@ static void start(struct net_options options)
 static struct net_options defaults(void)
 {
     return (struct net_options){ .connections_max = 20000,
-                                 .frame_bytes_max = 1 << 20,
                                  .out_bytes_max = 1 << 20,
                                  .in_bytes_max = 64 << 20,
                                  .send_bytes_max = 64 << 20,
@@ -620,8 +622,8 @@ Test(net, unix_socket_and_stale_file)
     cr_assert_eq(bind(dead, (struct sockaddr *)&address.addr, address.len), 0);
     close(dead);
     struct listener *l, *second;
-    cr_assert_eq(listener_open(&l, url, &address, t.net, t.io, t.timers, why), 0, "%s", why);
-    cr_assert_eq(listener_open(&second, url, &address, t.net, t.io, t.timers, why), -EADDRINUSE);
+    cr_assert_eq(listener_open(&l, url, &address, &t.door, t.io, t.timers, why), 0, "%s", why);
+    cr_assert_eq(listener_open(&second, url, &address, &t.door, t.io, t.timers, why), -EADDRINUSE);
     cr_assert_not_null(strstr(why, "another process"));
     t.address = address;
     const int fd = client();

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kafka/table.c: the APIs that are spoken: key, versions, what a request consists of, who answers it.
+ *
+ * Only what works stands here: clients choose what they do by the ranges that they are told. So the lowest
+ * versions are given where old clients look for them (Produce 0, though versions before 3 are refused:
+ * librdkafka switches compression off without it), and newer APIs that would change a client's behaviour are
+ * left out.
+ */
+#include "base/check.h"
+#include "kafka/kafka_own.h"
+
+static const struct kafka_api KAFKA_TABLE[] = {
+    { 3, 0, 9, 9, false, "Metadata", "0-0:[s] 1:{s} 4:b 8-10:b 8:b", kafka_metadata },
+    { 18, 0, 3, 3, false, "ApiVersions", "3:s 3:s", kafka_api_versions },
+};
+
+const struct kafka_api *kafka_api_row(uint32_t i)
+{
+    return i < ARRAY_LEN(KAFKA_TABLE) ? &KAFKA_TABLE[i] : NULL;
+}
+
+const struct kafka_api *kafka_api(int16_t key)
+{
+    for (uint32_t i = 0; i < ARRAY_LEN(KAFKA_TABLE); i++) {
+        if (KAFKA_TABLE[i].key == key)
+            return &KAFKA_TABLE[i];
+    }
+    return NULL;
+}
