@@ -31,8 +31,9 @@ struct target {
     uint32_t topics, partitions;
     uint32_t size; /* bytes of a payload */
     enum acks acks;
-    bool group;  /* consumers belong to a group and acknowledge every event */
-    bool shared; /* the group's members compete for events, where the broker knows the difference */
+    bool group;    /* consumers belong to a group and acknowledge every event */
+    bool envelope; /* events are published with an envelope (librunnel) */
+    bool shared;   /* the group's members compete for events, where the broker knows the difference */
 };
 
 static inline uint32_t target_lanes(const struct target *t)
@@ -115,6 +116,9 @@ struct driver {
 };
 
 extern const struct driver driver_runnel, driver_librunnel, driver_redis, driver_nats, driver_kafka;
+
+/* Bytes that an envelope adds to each event of topic number 0. */
+uint32_t librunnel_envelope_bytes(const struct target *t);
 
 /* By name; NULL when there is none. */
 const struct driver *driver_find(const char *name);

@@ -13,6 +13,7 @@
 #include "client/include/runnel.h"
 #include "clock.h"
 #include "driver.h"
+#include "proto/envelope.h"
 
 enum { CLOSE_TIMEOUT_MS = 100 };
 
@@ -21,6 +22,7 @@ struct library_link {
     runnel_client *client;
     runnel_producer **producers; /* by topic */
     runnel_consumer **consumers;
+    runnel_envelope *envelope; /* NULL: bare events */
     uint8_t *payload;
     bool queued; /* something was produced since the last flush */
 };
@@ -50,6 +52,7 @@ static void library_close(struct link *link)
             runnel_producer_close(k->producers[i], CLOSE_TIMEOUT_MS);
     if (k->client)
         runnel_close(k->client, CLOSE_TIMEOUT_MS);
+    runnel_envelope_free(k->envelope);
     free(k->producers);
     free(k->consumers);
     free(k->payload);
@@ -60,6 +63,28 @@ static bool library_failed(struct library_link *k)
 {
     const struct runnel_error *e = runnel_last_error(k->client);
     return link_fail(&k->link, "librunnel: %s: %.200s", runnel_error_name(e->code), e->text);
+}
+
+uint32_t librunnel_envelope_bytes(const struct target *t)
+{
+    enum { UUID_TEXT = 36 };
+    char topic[256];
+    uint32_t bytes = 0;
+    runnel_envelope *e = runnel_envelope_new();
+    driver_topic_name(t, 0, topic, sizeof(topic));
+    for (int field = 0; e && field < RUNNEL_FIELDS; field++) {
+        size_t len = runnel_envelope_get(e, field).len;
+        if (!len) /* filled in for each event, or left out */
+            len = field == RUNNEL_FIELD_ID            ? UUID_TEXT
+                  : field == RUNNEL_FIELD_TIME        ? ENVELOPE_TIME_BYTES
+                  : field == RUNNEL_FIELD_TYPE        ? strlen(topic)
+                  : field == RUNNEL_FIELD_SPECVERSION ? strlen("1.0")
+                                                      : 0;
+        if (len) /* a length before name and value: one byte, or two from 64 on */
+            bytes += (uint32_t)(2 + strlen(envelope_header((enum envelope_field)field)) + len + (len > 63));
+    }
+    runnel_envelope_free(e);
+    return bytes;
 }
 
 static bool start(struct library_link *k, enum role role, const runnel_options *options)
@@ -108,6 +133,10 @@ static struct link *library_open(const struct target *t, enum role role, enum fr
     k->consumers = calloc(t->topics, sizeof(*k->consumers));
     k->payload = malloc(t->size);
     bool ok = k->producers && k->consumers && k->payload;
+    if (ok && t->envelope) {
+        k->envelope = runnel_envelope_new();
+        ok = k->envelope != NULL;
+    }
     if (ok) {
         payload_fill(k->payload, t->size);
         k->client = runnel_connect(t->url, options);
@@ -133,6 +162,7 @@ static bool library_publish(struct link *link, const struct events *e)
     event.partition = (int32_t)(e->lane % t->partitions);
     event.value = k->payload;
     event.value_len = t->size;
+    event.envelope = k->envelope;
     if (runnel_produce(k->producers[e->lane / t->partitions], &event, (void *)(uintptr_t)e->id))
         return false;
     k->queued = true;

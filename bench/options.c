@@ -43,6 +43,8 @@ static const char usage[] =
     "  --mode MODE        consume: history (default), memory, live\n"
     "  --group            consumers belong to a group and acknowledge every event\n"
     "  --shared           a group whose members compete for events (runnel)\n"
+    "  --envelope         publish: events with an envelope and bare ones of the same size in turn "
+    "(librunnel)\n"
     "  --passes N         consume: read all so many times (memory: 20, history: 1)\n"
     "  --members N        rebalance: of the group (100)\n"
     "  --rounds N         rebalance: kill one and have one join so many times (10)\n"
@@ -52,7 +54,7 @@ static const char usage[] =
     "  --runneld PATH     compare: the broker (beside this program)\n"
     "  --only NAME,...    compare: only these scenarios; scale: partitions, connections or topics\n"
     "  --quick            compare, scale, limits: short runs\n"
-    "  --runs N           compare: alternating runs of each (3)\n"
+    "  --runs N           compare, --envelope: alternating runs of each (3)\n"
     "  --history-mb N     compare: history that one consumer reads (2000)\n"
     "  --svg DIR          compare: write plots there\n"
     "  -o table|json      output (table)\n";
@@ -111,6 +113,7 @@ enum {
     OPT_SPIN,
     OPT_GROUP,
     OPT_SHARED,
+    OPT_ENVELOPE,
     OPT_PID,
     OPT_DIR,
     OPT_RUNNELD,
@@ -144,6 +147,7 @@ static const struct option table[] = {
     { "spin", no_argument, NULL, OPT_SPIN },
     { "group", no_argument, NULL, OPT_GROUP },
     { "shared", no_argument, NULL, OPT_SHARED },
+    { "envelope", no_argument, NULL, OPT_ENVELOPE },
     { "pid", required_argument, NULL, OPT_PID },
     { "dir", required_argument, NULL, OPT_DIR },
     { "runneld", required_argument, NULL, OPT_RUNNELD },
@@ -243,6 +247,9 @@ static void take(struct options *o, int option, const char *v)
     case OPT_SHARED:
         o->shared = true;
         break;
+    case OPT_ENVELOPE:
+        o->envelope = true;
+        break;
     case OPT_PID:
         o->pid = (pid_t)number("--pid", v, 1, 1 << 30);
         break;
@@ -317,6 +324,8 @@ void options_parse(struct options *o, int argc, char **argv)
         o->partitions = strcmp(o->command, "rebalance") == 0 ? 300 : 1;
     if (o->batch > o->driver->batch_max)
         wrong("--batch", NULL, "this broker's protocol has no batches: use --in-flight");
+    if (o->envelope)
+        o->driver = &driver_librunnel; /* the one that fills envelopes in */
     if ((o->group || o->shared) && !o->driver->groups)
         wrong("--group", NULL, "this driver knows no groups: leave it out");
     if (o->batch > o->in_flight)

@@ -190,6 +190,13 @@ int request_call_until(struct runnel_client *c, uint16_t op, struct bytes body, 
 
 /* ---- producer.c, produce.c, consumer.c, group/ ---- */
 
+/* A program built with an older runnel.h has no such field in its events. */
+enum { EVENT_BYTES_MIN = offsetof(struct runnel_event, envelope) };
+static inline struct runnel_envelope *event_envelope(const struct runnel_event *e)
+{
+    return e->struct_size >= sizeof(*e) ? e->envelope : NULL;
+}
+
 struct runnel_producer *producer_next(const struct runnel_producer *p);
 struct runnel_consumer *consumer_next(const struct runnel_consumer *k);
 /* The transport's callbacks. */

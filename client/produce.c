@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/envelope/envelope.h"
 #include "client/producer.h"
 #include "proto/murmur2.h"
 
@@ -50,7 +51,7 @@ static struct part *choose_part(struct runnel_producer *p, const struct runnel_e
 
 static bool event_good(const struct runnel_producer *p, const struct runnel_event *e)
 {
-    return p->state != PRODUCER_FAILED && e->struct_size >= sizeof(*e) && e->key_len <= INT32_MAX &&
+    return p->state != PRODUCER_FAILED && e->struct_size >= EVENT_BYTES_MIN && e->key_len <= INT32_MAX &&
            e->value_len <= INT32_MAX && e->header_count <= HEADERS_MAX && (!e->header_count || e->headers);
 }
 
@@ -62,7 +63,7 @@ static int event_refused(struct runnel_producer *p, const struct runnel_event *e
         c->error.fatal = 1;
         return -p->error.code;
     }
-    if (e->struct_size < sizeof(*e))
+    if (e->struct_size < EVENT_BYTES_MIN)
         return client_error(c, ERR_CLIENT_ARGUMENT, "the event is not initialised: use RUNNEL_EVENT_INIT");
     return client_error(c, ERR_CLIENT_ARGUMENT,
                         "an event has a key and a value of less than 2 GiB and at most %d headers",
@@ -107,7 +108,7 @@ static void close_empty(struct part *part)
 static uint64_t record_max(struct runnel_producer *p, const struct runnel_event *e)
 {
     struct bytes key = bytes_from(e->key, e->key_len), value = bytes_from(e->value, e->value_len);
-    return record_bytes_max(key, value, p->headers, (uint32_t)e->header_count);
+    return record_bytes_max(key, value, p->headers, (uint32_t)e->header_count) + p->lead.encoded.len;
 }
 
 /* Into the open batch, into a larger buffer for it, or into a new one. NULL: no room (or the producer has
@@ -153,7 +154,12 @@ static int produce(struct runnel_producer *p, const struct runnel_event *e, void
         return client_error(c, ERR_PARTITION_NOT_FOUND,
                             "topic %s has %u partitions: there is no partition %d", p->topic, p->part_count,
                             e->partition);
-    struct pbatch *b = event_add(p, part, e, e->timestamp_ms ? e->timestamp_ms : now_wall_ms(p), opaque);
+    const int64_t timestamp_ms = e->timestamp_ms ? e->timestamp_ms : now_wall_ms(p);
+    struct runnel_envelope *envelope = event_envelope(e);
+    p->lead = (struct header_block){ 0 };
+    if (envelope && (rc = envelope_stamp(envelope, c, p->topic, e, timestamp_ms, &p->lead)))
+        return rc;
+    struct pbatch *b = event_add(p, part, e, timestamp_ms, opaque);
     if (!b) {
         if (p->state == PRODUCER_FAILED)
             return event_refused(p, e);

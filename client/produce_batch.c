@@ -141,7 +141,8 @@ bool pbatch_add(struct pbatch *b, int64_t timestamp_ms, const struct runnel_even
     struct bytes key = bytes_from(e->key, e->key_len), value = bytes_from(e->value, e->value_len);
     set_end(b);
     if (b->builder.w.end < b->builder.w.at ||
-        !batch_build_add(&b->builder, timestamp_ms, key, value, headers, (uint32_t)e->header_count))
+        !batch_build_add_led(&b->builder, timestamp_ms, key, value, &b->part->producer->lead, headers,
+                             (uint32_t)e->header_count))
         return false;
     if (b->part->producer->on_delivery)
         opaques_top(b)[-b->builder.count] = opaque;

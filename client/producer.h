@@ -147,6 +147,8 @@ struct runnel_producer {
     uint64_t allocated, in_use;
     bool starved; /* an event found no room: open batches go out without waiting for more */
     struct packer packer;
+    /* Of the event being added: the envelope's, and its own. */
+    struct header_block lead;
     struct header headers[HEADERS_MAX];
 
     /* runnel_produce_wait() under way. */

@@ -125,7 +125,16 @@ void batch_build_start(struct batch_builder *b, void *buffer, uint32_t bytes);
 /* Adds a record; false when it does not fit (the builder is as before). */
 bool batch_build_add(struct batch_builder *b, int64_t timestamp_ms, struct bytes key, struct bytes value,
                      const struct header *headers, uint32_t header_count);
-/* The most bytes that a record takes in a batch. */
+/* Headers that are encoded already, as they stand in a record. */
+struct header_block {
+    struct bytes encoded;
+    uint32_t count;
+};
+/* The same with such headers in front of the others. */
+bool batch_build_add_led(struct batch_builder *b, int64_t timestamp_ms, struct bytes key, struct bytes value,
+                         const struct header_block *lead, const struct header *headers,
+                         uint32_t header_count);
+/* The most bytes that a record takes in a batch; those of a block of headers come on top. */
 uint64_t record_bytes_max(struct bytes key, struct bytes value, const struct header *headers,
                           uint32_t header_count);
 /* Completes header and CRC; returns the batch's bytes. Producer id -1: none. At least one record. */

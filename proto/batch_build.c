@@ -114,17 +114,24 @@ static uint8_t *field_put(uint8_t *p, struct bytes f)
 bool batch_build_add(struct batch_builder *b, int64_t timestamp_ms, struct bytes key, struct bytes value,
                      const struct header *headers, uint32_t header_count)
 {
+    const struct header_block none = { { NULL, 0 }, 0 };
+    return batch_build_add_led(b, timestamp_ms, key, value, &none, headers, header_count);
+}
+
+bool batch_build_add_led(struct batch_builder *b, int64_t timestamp_ms, struct bytes key, struct bytes value,
+                         const struct header_block *lead, const struct header *headers, uint32_t header_count)
+{
     /* Differences wrap: the reader's addition wraps back. */
     int64_t base = b->count ? b->base_timestamp_ms : timestamp_ms;
     int64_t delta = (int64_t)((uint64_t)timestamp_ms - (uint64_t)base);
     uint64_t body = 1 + varlong_size(delta) + varlong_size(b->count) + field_size(key) + field_size(value) +
-                    varlong_size(header_count);
+                    varlong_size((int64_t)header_count + lead->count) + lead->encoded.len;
     for (uint32_t i = 0; i < header_count; i++)
         body += header_size(&headers[i]);
 
     uint64_t room = b->w.bad ? 0 : (uint64_t)(b->w.end - b->w.at);
-    if (body > INT32_MAX || varlong_size((int64_t)body) + body > room || header_count > INT32_MAX ||
-        b->count == INT32_MAX)
+    if (body > INT32_MAX || varlong_size((int64_t)body) + body > room ||
+        (uint64_t)header_count + lead->count > INT32_MAX || b->count == INT32_MAX)
         return false;
 
     uint8_t *p = varlong_put(b->w.at, (int64_t)body);
@@ -133,7 +140,10 @@ bool batch_build_add(struct batch_builder *b, int64_t timestamp_ms, struct bytes
     p = varlong_put(p, b->count);
     p = field_put(p, key);
     p = field_put(p, value);
-    p = varlong_put(p, header_count);
+    p = varlong_put(p, (int64_t)header_count + lead->count);
+    if (lead->encoded.len)
+        memcpy(p, lead->encoded.at, lead->encoded.len);
+    p += lead->encoded.len;
     for (uint32_t i = 0; i < header_count; i++) {
         struct bytes name = headers[i].name;
         p = varlong_put(p, name.len);

@@ -284,6 +284,8 @@ static void group_free(struct runnel_group *g)
     for (uint16_t i = 0; i < g->topic_count; i++)
         free(g->topics[i]);
     group_producer_free(g);
+    if (g->envelope)
+        runnel_envelope_follow(g->envelope, NULL);
     free(g->topics);
     free(g->shares);
     free(g->queue);

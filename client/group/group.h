@@ -145,6 +145,7 @@ struct runnel_group {
     uint64_t errors, errors_told;
 
     struct group_producer *producer;
+    struct runnel_envelope *envelope; /* its events are this context's cause; NULL: nobody's */
 };
 
 /* ---- shares.c ---- */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/envelope/envelope.h"
 #include "proto/murmur2.h"
 #include "proto/name.h"
 
@@ -149,7 +150,7 @@ static int place_event(struct publisher *p, const struct runnel_topic_event *te,
     const struct runnel_event *e = &te->event;
     struct publish_topic *t = topic_of(p, te->topic);
     struct publish_place *place = &p->places[i];
-    if (e->struct_size < sizeof(*e))
+    if (e->struct_size < EVENT_BYTES_MIN)
         return client_error(c, ERR_CLIENT_ARGUMENT, "event %zu is not initialised: use RUNNEL_EVENT_INIT", i);
     if (e->key_len > INT32_MAX || e->value_len > INT32_MAX || e->header_count > HEADERS_MAX)
         return client_error(c, ERR_CLIENT_ARGUMENT, "event %zu is too large, or has more than %d headers", i,
@@ -190,6 +191,8 @@ static int64_t wall_ms(void)
 static uint64_t event_bytes(const struct runnel_event *e)
 {
     uint64_t bytes = 64 + e->key_len + e->value_len;
+    if (event_envelope(e))
+        bytes += envelope_bytes_max(e->envelope);
     for (size_t i = 0; i < e->header_count; i++)
         bytes += 16 + (e->headers[i].name ? strlen(e->headers[i].name) : 0) + e->headers[i].value_len;
     return bytes;
@@ -215,8 +218,14 @@ static int build_batch(struct publisher *p, const struct runnel_topic_event *eve
             return rc;
         place->batch = p->batch_count;
         place->index = b.count;
-        if (!batch_build_add(&b, e->timestamp_ms ? e->timestamp_ms : now_ms, bytes_from(e->key, e->key_len),
-                             bytes_from(e->value, e->value_len), headers, (uint32_t)e->header_count))
+        const int64_t timestamp_ms = e->timestamp_ms ? e->timestamp_ms : now_ms;
+        struct header_block lead = { 0 };
+        if (event_envelope(e) &&
+            (rc = envelope_stamp(e->envelope, p->client, t->name, e, timestamp_ms, &lead)))
+            return rc;
+        if (!batch_build_add_led(&b, timestamp_ms, bytes_from(e->key, e->key_len),
+                                 bytes_from(e->value, e->value_len), &lead, headers,
+                                 (uint32_t)e->header_count))
             return no_memory(p);
     }
     struct publish_batch *batch = &p->batches[p->batch_count++];

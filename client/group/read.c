@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/envelope/envelope.h"
 #include "client/group/group.h"
 #include "proto/crc32c.h"
 #include "proto/murmur2.h"
@@ -257,7 +258,8 @@ static int group_step(void *ctx)
     return rc ? rc : group_over(g);
 }
 
-int runnel_group_next(runnel_group *g, struct runnel_record *out, struct runnel_lease *lease, int timeout_ms)
+static int next_event(struct runnel_group *g, struct runnel_record *out, struct runnel_lease *lease,
+                      int timeout_ms)
 {
     struct runnel_client *c = g->client;
     struct group_next next = { g, out, lease };
@@ -270,6 +272,21 @@ int runnel_group_next(runnel_group *g, struct runnel_record *out, struct runnel_
     }
     const int rc = g->stopping ? 0 : group_read(g, out, lease);
     return rc ? rc : client_next(c, timeout_ms, group_step, &next);
+}
+
+int runnel_group_next(runnel_group *g, struct runnel_record *out, struct runnel_lease *lease, int timeout_ms)
+{
+    const int rc = next_event(g, out, lease, timeout_ms);
+    if (g->envelope)
+        runnel_envelope_cause(g->envelope, rc == 1 ? out : NULL);
+    return rc;
+}
+
+void group_followed_by(struct runnel_group *g, struct runnel_envelope *e)
+{
+    if (e && g->envelope && g->envelope != e)
+        g->envelope->follows = NULL;
+    g->envelope = e;
 }
 
 int runnel_group_ready(const runnel_group *g)

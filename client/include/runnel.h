@@ -39,6 +39,7 @@ typedef struct runnel_producer runnel_producer;
 typedef struct runnel_consumer runnel_consumer;
 typedef struct runnel_group runnel_group;
 typedef struct runnel_options runnel_options;
+typedef struct runnel_envelope runnel_envelope;
 
 /* Version of the library in use, "0.1.0". */
 RUNNEL_API const char *runnel_version(void);
@@ -115,6 +116,7 @@ enum {
     RUNNEL_E_GROUP_NOT_FOUND = 80,
     RUNNEL_E_STALE_GENERATION = 83,
     RUNNEL_E_EVENT_NOT_LEASED = 84,
+    RUNNEL_E_ENVELOPE_INVALID = 131,
     RUNNEL_E_TIMEOUT = 200,
     RUNNEL_E_UNREACHABLE = 201,
     RUNNEL_E_QUEUE_FULL = 202,
@@ -162,11 +164,12 @@ struct runnel_event {
     size_t value_len;
     const struct runnel_header *headers;
     size_t header_count;
-    int64_t timestamp_ms; /* 0: now */
+    int64_t timestamp_ms;      /* 0: now */
+    runnel_envelope *envelope; /* NULL: none; its headers stand in front of the event's own */
 };
 #define RUNNEL_EVENT_INIT                                                                                    \
     {                                                                                                        \
-        sizeof(struct runnel_event), -1, NULL, 0, NULL, 0, NULL, 0, 0                                        \
+        sizeof(struct runnel_event), -1, NULL, 0, NULL, 0, NULL, 0, 0, NULL                                  \
     }
 
 /* What became of one event. */
@@ -252,6 +255,97 @@ RUNNEL_API int runnel_consumer_position(const runnel_consumer *consumer, int32_t
                                         int64_t *start, int64_t *end);
 RUNNEL_API int32_t runnel_consumer_partitions(const runnel_consumer *consumer);
 RUNNEL_API void runnel_consumer_close(runnel_consumer *consumer);
+
+/* ---- the envelope: who says what, when, and because of what ---- */
+
+/* An event's envelope is headers: CloudEvents attributes (ce_id, ce_type, ...) and W3C trace context;
+ * docs/envelope.md has the table. */
+enum runnel_field {
+    RUNNEL_FIELD_ID,
+    RUNNEL_FIELD_TYPE,
+    RUNNEL_FIELD_SOURCE,
+    RUNNEL_FIELD_TIME,
+    RUNNEL_FIELD_SPECVERSION,
+    RUNNEL_FIELD_ENTITY,
+    RUNNEL_FIELD_CORRELATION,
+    RUNNEL_FIELD_CAUSATION,
+    RUNNEL_FIELD_CHAIN,
+    RUNNEL_FIELD_ACTOR,
+    RUNNEL_FIELD_USER,
+    RUNNEL_FIELD_TENANT,
+    RUNNEL_FIELD_SESSION,
+    RUNNEL_FIELD_PRIORITY,
+    RUNNEL_FIELD_VERSION,
+    RUNNEL_FIELD_SCHEMA,
+    RUNNEL_FIELD_CONTENT_TYPE,
+    RUNNEL_FIELD_TRACEPARENT,
+    RUNNEL_FIELD_TRACESTATE,
+    RUNNEL_FIELD_HOSTNAME,
+    RUNNEL_FIELD_NODE,
+    RUNNEL_FIELD_KIND,
+    RUNNEL_FIELD_PARENT,
+    RUNNEL_FIELD_REPLY_TO,
+    RUNNEL_FIELD_DEADLINE,
+    RUNNEL_FIELD_ORIGINAL_ID,
+    RUNNEL_FIELD_DOMAIN,
+    RUNNEL_FIELDS /* how many; grows */
+};
+/* "event_id" for RUNNEL_FIELD_ID; NULL: no such field. */
+RUNNEL_API const char *runnel_field_name(int field);
+/* The field that a header of this name carries, or -1. */
+RUNNEL_API int runnel_field_of_header(const char *name, size_t len);
+
+/* Bytes lent from somewhere, not terminated; at NULL: there is none. */
+struct runnel_text {
+    const char *at;
+    size_t len;
+};
+
+/* A context to publish with: put it into struct runnel_event, and every event gets an envelope. It fills in
+ * an id (UUID, version 4), the type (the topic's name), the time (the event's), and where the event comes
+ * from: service ($RUNNEL_SERVICE, $SERVICE_NAME, or the program's name), instance ($RUNNEL_INSTANCE, or host
+ * and process), hostname, node_id ($RUNNEL_NODE_ID, or one that is derived from the machine's id), kind
+ * ("runtime"); actor, tenant_id, session_key and user_id from $RUNNEL_ACTOR, $RUNNEL_TENANT, $RUNNEL_SESSION
+ * and $RUNNEL_USER. In a command run by `runnel sub --exec`, that command's event is the cause
+ * (runnel_envelope_cause). No event costs an allocation. One thread at a time. NULL: no memory. */
+RUNNEL_API runnel_envelope *runnel_envelope_new(void);
+/* Not while an event that names it is being published. NULL is fine. */
+RUNNEL_API void runnel_envelope_free(runnel_envelope *envelope);
+/* Sets a field for all events from now on; `name` is the field's or its header's, or "service" or
+ * "instance_id", the two parts of source. NULL as `value`: unset, or filled in as above. event_id takes "v4",
+ * "v7" (ordered by time), "content" (derived from what the event says: the same event has the same id), or an
+ * id; correlation_id also "new". 0, or -RUNNEL_E_ENVELOPE_INVALID (the sentence is in
+ * runnel_last_error(NULL)): nothing changed. */
+RUNNEL_API int runnel_envelope_set(runnel_envelope *envelope, const char *name, const char *value);
+/* What a field is now; at NULL: not set, or filled in for each event. Lent until the next call. */
+RUNNEL_API struct runnel_text runnel_envelope_get(const runnel_envelope *envelope, int field);
+/* The id of the event that was published last ("": none was). Lent until the next one. */
+RUNNEL_API const char *runnel_envelope_id(const runnel_envelope *envelope);
+
+/* What is published from now on is because of this event: causation_id is its event_id; correlation_id is its
+ * correlation_id, else its event_id; correlation_chain and trace context are its own. What the program has
+ * set counts more. NULL: because of nothing. */
+RUNNEL_API void runnel_envelope_cause(runnel_envelope *envelope, const struct runnel_record *record);
+/* The same by itself for every event that runnel_group_next() gives out, until the next one. One context for
+ * each group; NULL ends it. Closing the group does, too. */
+RUNNEL_API void runnel_envelope_follow(runnel_envelope *envelope, runnel_group *group);
+/* Begins a flow within the present one: a new correlation_id, the present one goes to the end of
+ * correlation_chain (of more than 16 flows within one another, the outermost and the last 15 are named). It
+ * lasts until the next cause, or until correlation_id is set. 0, or a negative code. */
+RUNNEL_API int runnel_envelope_child_flow(runnel_envelope *envelope);
+
+/* Takes the event out of an envelope in JSON. `profile`: "canonical" (as `runnel read --envelope` prints it),
+ * "mesh", "omninode" or "rfc". Its fields count for the next event only until the next call (`json` NULL:
+ * takes them back); *event gets value, key, headers, time and the context itself. Lent from `json` and from
+ * the context until the next call. 0, or -RUNNEL_E_ENVELOPE_INVALID: runnel_last_error(NULL) names the place
+ * ("$.source.service: ..."). */
+RUNNEL_API int runnel_envelope_json(runnel_envelope *envelope, const char *profile, const char *json,
+                                    size_t len, struct runnel_event *event);
+
+/* The envelope of an event that was received: out[RUNNEL_FIELD_ID] and so on, lent as the record is; `count`
+ * is the length of `out` (RUNNEL_FIELDS). How many fields there are. */
+RUNNEL_API size_t runnel_record_envelope(const struct runnel_record *record, struct runnel_text *out,
+                                         size_t count);
 
 /* ---- consuming in a group ---- */
 

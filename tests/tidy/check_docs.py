@@ -17,7 +17,8 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 import runnel_wire as wire  # noqa: E402
 
 MARK = re.compile(r"(<!-- doc_tables (\w+) -->\n)(.*?)(<!-- end -->)", re.S)
-PAGES = {"docs/error-codes.md": {"errors"}, "docs/protocol.md": {"ops", "example"}}
+PAGES = {"docs/error-codes.md": {"errors"}, "docs/protocol.md": {"ops", "example"},
+         "docs/envelope.md": {"fields"}}
 
 
 def printed(program, name):

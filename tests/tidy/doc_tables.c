@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * doc_tables errors | ops | example: the parts of docs/ that follow from the code, as Markdown.
+ * doc_tables errors | ops | fields | example: the parts of docs/ that follow from the code, as Markdown.
  *
  * check_docs.py compares them with what the pages say, so that neither can change alone.
  */
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/batch.h"
+#include "proto/envelope.h"
 #include "proto/wire.h"
 
 static void print_errors(void)
@@ -25,6 +26,24 @@ static void print_ops(void)
     printf("| op | name |\n| ---: | --- |\n");
 #define X(name, code) printf("| %d | %s |\n", code, #name);
     WIRE_OPS(X)
+#undef X
+}
+
+static void print_fields(void)
+{
+    static const char *const forms[] = {
+        "text",
+        "id",
+        "ids with commas between",
+        "RFC 3339 time",
+        "0 (highest) to 9",
+        "1.2.3",
+        "W3C trace context",
+    };
+    printf("| field | header | form |\n| --- | --- | --- |\n");
+#define X(field, name, header, form)                                                                         \
+    printf("| `%s` | `%s` | %s |\n", name, header, forms[ENVELOPE_FORM_##form]);
+    ENVELOPE_FIELD_TABLE(X)
 #undef X
 }
 
@@ -180,13 +199,15 @@ int main(int argc, char **argv)
         print_errors();
     } else if (strcmp(what, "ops") == 0) {
         print_ops();
+    } else if (strcmp(what, "fields") == 0) {
+        print_fields();
     } else if (strcmp(what, "example") == 0) {
         printf("```text\n");
         example_hello();
         example_produce();
         printf("```\n");
     } else {
-        fprintf(stderr, "usage: doc_tables errors|ops|example\n");
+        fprintf(stderr, "usage: doc_tables errors|ops|fields|example\n");
         return 2;
     }
     return 0;

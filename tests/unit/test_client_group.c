@@ -413,3 +413,45 @@ Test(client_group, ended_by_the_broker)
     cr_assert_eq(runnel_close(x.c, 1000), 0);
     fake_stop(x.f);
 }
+
+/* The event being handled is the cause of what is published meanwhile, also in one piece with its
+ * acknowledgement; when none is handled, nothing is. */
+Test(client_group, a_context_follows_the_group)
+{
+    struct fixture x = begin_group(false, 10, 0, "none");
+    struct runnel_record r;
+    struct runnel_lease lease;
+    char first[64];
+    runnel_envelope *e = runnel_envelope_new();
+    runnel_producer *p = runnel_producer_new(x.c, "t", NULL, NULL, NULL);
+    struct runnel_event event = RUNNEL_EVENT_INIT;
+    event.value = "0";
+    event.value_len = 1;
+    event.partition = 0;
+    event.envelope = e;
+    cr_assert_eq(runnel_produce_wait(p, &event, NULL, 10000), 0);
+    snprintf(first, sizeof(first), "%s", runnel_envelope_id(e));
+    x.events = 1;
+
+    runnel_envelope_follow(e, x.g);
+    next_event(&x, &r, &lease);
+    cr_assert_eq(r.header_count, runnel_record_envelope(&r, NULL, 0));
+    struct runnel_text cause = runnel_envelope_get(e, RUNNEL_FIELD_CAUSATION);
+    cr_assert(cause.len == strlen(first) && !memcmp(cause.at, first, cause.len));
+
+    struct runnel_topic_event answer = { "t", event };
+    cr_assert_eq(runnel_group_produce(x.g, &answer, 1, &lease, 1, NULL, 10000), 0);
+    cr_assert_eq(runnel_group_next(x.g, &r, &lease, 10000), 1);
+    struct runnel_text fields[RUNNEL_FIELDS];
+    runnel_record_envelope(&r, fields, RUNNEL_FIELDS);
+    cr_assert(fields[RUNNEL_FIELD_CORRELATION].len == cause.len &&
+              !memcmp(fields[RUNNEL_FIELD_CORRELATION].at, first, cause.len));
+    cr_assert_str_neq(first, runnel_envelope_id(e));
+    cr_assert_eq(runnel_ack(x.g, &lease), 0);
+
+    cr_assert_eq(runnel_group_next(x.g, &r, &lease, 0), 0);
+    cr_assert_null(runnel_envelope_get(e, RUNNEL_FIELD_CAUSATION).at);
+    cr_assert_eq(runnel_producer_close(p, 10000), 0);
+    end_group(&x);
+    runnel_envelope_free(e); /* after the group that it followed */
+}
