@@ -3,9 +3,9 @@
  * group/deadletter.h: what an event becomes when its group gives it up: itself, and why, as a batch of one
  * record for the dead-letter topic.
  *
- * Key, value and headers stay as they were; the reasons are further headers, all text, named `dlq.*`
- * (docs/protocol.md). An event that was a dead letter before keeps the old reasons too: a reader takes the
- * last header of a name. Pure but for memory.
+ * Key, value and headers stay as they were; the reasons are further headers, all text (docs/protocol.md). An
+ * event that was a dead letter before keeps the old reasons too: a reader takes the last header of a name.
+ * Pure but for memory.
  */
 #ifndef RUNNEL_GROUP_DEADLETTER_H
 #define RUNNEL_GROUP_DEADLETTER_H
@@ -18,7 +18,7 @@
 struct packer;
 
 enum {
-    DEADLETTER_HEADERS = 11, /* that are added */
+    DEADLETTER_HEADERS = 18, /* that are added */
     /* Longer texts are cut: a stack trace must not make an event too large for its topic. */
     DEADLETTER_MESSAGE_BYTES = 1024,
     DEADLETTER_STACK_BYTES = 4096,

@@ -80,9 +80,15 @@ static bool header_is(const struct runnel_record_header *h, const char *name)
     return h->name_len == strlen(name) && !memcmp(h->name, name, h->name_len);
 }
 
+static bool header_starts(const struct runnel_record_header *h, const char *prefix)
+{
+    return h->name_len > strlen(prefix) && !memcmp(h->name, prefix, strlen(prefix));
+}
+
 static bool is_ours(const struct runnel_record_header *h)
 {
-    return (h->name_len > 4 && !memcmp(h->name, "dlq.", 4)) || header_is(h, "runnel-redrive-of");
+    return header_starts(h, "dlq.") || header_starts(h, "__dlq.errors.") || header_is(h, "runnel-dlq") ||
+           header_is(h, "runnel-redrive-of");
 }
 
 /* The event as it was, without what the broker added, and with where it was dead. */

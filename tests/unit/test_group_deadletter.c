@@ -95,6 +95,50 @@ Test(deadletter, keeps_the_event_and_adds_the_reasons)
     cr_assert_str_eq(header_of(bytes, "dlq.consumer_group"), "billing");
     cr_assert_str_eq(header_of(bytes, "dlq.consumer_instance"), "b-1");
     cr_assert_str_eq(header_of(bytes, "dlq.disposition"), "max_attempts");
+    cr_assert_str_eq(header_of(bytes, "runnel-dlq"),
+                     "{\"original_topic\":\"orders\",\"original_partition\":2,\"original_offset\":103,"
+                     "\"error_type\":\"Timeout\",\"error_message\":\"no answer\",\"error_stack_trace\":\"\","
+                     "\"retry_count\":3,\"failed_at\":\"2023-11-14T22:13:20.123Z\","
+                     "\"consumer_group\":\"billing\",\"consumer_instance\":\"b-1\"}");
+    cr_assert_str_eq(header_of(bytes, "__dlq.errors.topic"), "orders");
+    cr_assert_str_eq(header_of(bytes, "__dlq.errors.partition"), "2");
+    cr_assert_str_eq(header_of(bytes, "__dlq.errors.offset"), "103");
+    cr_assert_str_eq(header_of(bytes, "__dlq.errors.group"), "billing");
+    cr_assert_str_eq(header_of(bytes, "__dlq.errors.delivery.count"), "4");
+    cr_assert_str_eq(header_of(bytes, "__dlq.errors.message"), "no answer");
+}
+
+/* Whatever a consumer says, the JSON is JSON, and what deadletter_bytes_max() says is enough for it. */
+Test(deadletter, escapes_what_json_cannot_hold)
+{
+    static const struct {
+        const char *said, *json;
+    } cases[] = {
+        { "a \"quoted\" \\ line\n\tand more\x01", "a \\\"quoted\\\" \\\\ line\\u000a\\u0009and more\\u0001" },
+        { "gr\xc3\xbc\xc3\x9f\x65 \xe2\x82\xac \xf0\x9f\x98\x80",
+          "gr\xc3\xbc\xc3\x9f\x65 \xe2\x82\xac \xf0\x9f\x98\x80" },
+        { "\xff|\xc0\xaf|\xed\xa0\x80|\xe2\x82",
+          "\\ufffd|\\ufffd\\ufffd|\\ufffd\\ufffd\\ufffd|\\ufffd\\ufffd" },
+    };
+    struct packer p = { 0 };
+    struct record record;
+    char why[DEADLETTER_WHY_BYTES], expected[512], worst[4000];
+    const struct batch batch = events(1);
+    cr_assert(deadletter_find(&p, &batch, 100, &record, why));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct deadletter l = letter();
+        l.error_message = bytes_of(cases[i].said);
+        const uint32_t bytes = deadletter_build(letter_bytes, sizeof(letter_bytes), &record, &l);
+        snprintf(expected, sizeof(expected), "\"error_message\":\"%s\",", cases[i].json);
+        cr_assert(strstr(header_of(bytes, "runnel-dlq"), expected), "%s", header_of(bytes, "runnel-dlq"));
+    }
+    struct deadletter l = letter();
+    memset(worst, 1, sizeof(worst));
+    l.error_type = l.error_message = l.error_stack = l.instance =
+        (struct bytes){ (const uint8_t *)worst, sizeof(worst) };
+    const uint64_t most = deadletter_bytes_max(&record, &l);
+    cr_assert_leq(most, sizeof(letter_bytes));
+    cr_assert_gt(deadletter_build(letter_bytes, (uint32_t)most, &record, &l), 0);
 }
 
 Test(deadletter, cuts_long_texts_between_characters)
