@@ -178,6 +178,13 @@ int64_t breaker_due(const struct breaker *b)
     return b->due_ms;
 }
 
+void breaker_restore(struct breaker *b, const struct breaker_why *why, int64_t probe_ms, int64_t now_ms)
+{
+    b->why = *why;
+    breaker_open(b, probe_ms, now_ms);
+    b->due_ms = now_ms;
+}
+
 void breaker_force(struct breaker *b, enum breaker_state state)
 {
     CHECK(state == BREAKER_CLOSED || state == BREAKER_FORCED_OPEN || state == BREAKER_FORCED_CLOSED);

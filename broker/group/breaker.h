@@ -84,6 +84,8 @@ uint32_t breaker_room(struct breaker *b, int64_t now_ms, uint32_t in_flight);
 bool breaker_charges(const struct breaker *b);
 /* When the next probe is due; INT64_MAX if none is awaited. */
 int64_t breaker_due(const struct breaker *b);
+/* Open, as it was before a restart; the probe is due at once. */
+void breaker_restore(struct breaker *b, const struct breaker_why *why, int64_t probe_ms, int64_t now_ms);
 /* By command: BREAKER_FORCED_OPEN, BREAKER_FORCED_CLOSED, or BREAKER_CLOSED for automatic again. Outcomes are
  * forgotten. */
 void breaker_force(struct breaker *b, enum breaker_state state);

@@ -26,6 +26,26 @@ void progress_give_up(struct progress *p, uint64_t offset)
         event_decide(p, item, ITEM_GIVING_UP, item->due_ms);
 }
 
+void progress_uncharge(struct progress *p, uint64_t offset)
+{
+    struct item *item = event_item(p, offset);
+    CHECK(item && item->attempts > 0);
+    item->attempts--;
+}
+
+uint32_t progress_forgive(struct progress *p, uint32_t error_class)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < p->items.count; i++) {
+        struct item *item = &p->items.at[i];
+        if (item->error_class != error_class || !item->attempts || !item_is(item, ITEM_WAITING))
+            continue;
+        item->attempts = 0;
+        count++;
+    }
+    return count;
+}
+
 void progress_set_class(struct progress *p, uint64_t offset, uint32_t error_class)
 {
     struct item *item = event_item(p, offset);

@@ -334,6 +334,14 @@ static void groups_look(struct groups *groups)
     groups->catalog_seen = catalog_next_id(groups->store);
 }
 
+static void group_look_at(struct group *g)
+{
+    if (g->breaker_changed)
+        state_note_group(g);
+    g->breaker_changed = false;
+    group_advance(g);
+}
+
 void groups_turn_begin(struct groups *groups)
 {
     if (!groups->store)
@@ -342,7 +350,7 @@ void groups_turn_begin(struct groups *groups)
         if (groups->catalog_version != catalog_version(groups->store))
             groups_look(groups);
         for (struct list *node; (node = list_pop(&groups->changed_groups));)
-            group_advance(CONTAINER_OF(node, struct group, link));
+            group_look_at(CONTAINER_OF(node, struct group, link));
         /* What handlers change is looked at in the next pass. */
         struct list now, *node;
         list_init(&now);

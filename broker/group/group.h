@@ -242,6 +242,7 @@ struct group {
     uint32_t in_flight, moving;
     int64_t created_ms, active_ms;          /* wall; active: when a member was last there */
     enum group_breaker_order breaker_order; /* as commanded */
+    bool breaker_changed;                   /* by itself: to be stored */
     bool rebalance;                         /* who is there, or who wants what, has changed */
 };
 

@@ -150,6 +150,10 @@ void progress_give_up(struct progress *p, uint64_t offset);
 /* Done, whatever it was: the dead letter is written, or it is discarded. False, and nothing has changed, when
  * it lies too far past the position (four times PROGRESS_WINDOW_MAX) to be remembered. */
 bool progress_settle(struct progress *p, uint64_t offset);
+/* What progress_expire() or holder_end() charged just now is not charged. */
+void progress_uncharge(struct progress *p, uint64_t offset);
+/* Attempts of items that failed for this reason are forgotten. How many items. */
+uint32_t progress_forgive(struct progress *p, uint32_t error_class);
 /* The class of the error of an item (progress_fail sets it; after expiry or death the caller knows it). */
 void progress_set_class(struct progress *p, uint64_t offset, uint32_t error_class);
 

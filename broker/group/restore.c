@@ -9,6 +9,30 @@
 
 #include "group/state_own.h"
 
+/* Follows when it had opened by itself. Meanwhile it may all be well: the probe is due at once. */
+static void apply_breaker(struct group *g, struct reader *r)
+{
+    const bool open = reader_left(r) > 0;
+    const int64_t probe_ms = open ? read_i64(r) : 0;
+    struct breaker_why why = { 0 };
+    if (open) {
+        why.outcomes = read_u32(r);
+        why.failures = read_u32(r);
+        why.error_class = read_u32(r);
+        why.same = read_u32(r);
+        why.keys = read_u32(r);
+        why.at_ms = groups_mono_ms(g->groups);
+    }
+    if (r->bad || (open && probe_ms < 1)) {
+        r->bad = true;
+        return;
+    }
+    if (g->breaker.state == BREAKER_OPEN || g->breaker.state == BREAKER_HALF_OPEN)
+        breaker_force(&g->breaker, BREAKER_CLOSED);
+    if (open && g->breaker.state == BREAKER_CLOSED)
+        breaker_restore(&g->breaker, &why, probe_ms, groups_mono_ms(g->groups));
+}
+
 static void apply_group(struct groups *groups, struct bytes name, struct reader *r)
 {
     char why[GROUP_WHY_BYTES];
@@ -30,6 +54,7 @@ static void apply_group(struct groups *groups, struct bytes name, struct reader 
                  DIAG_KS("reason", why));
     }
     group_settings_changed(g);
+    apply_breaker(g, r);
 }
 
 static void apply_progress(struct gp *gp, struct reader *r)

@@ -68,6 +68,15 @@ static enum error settle_error(const struct gp *gp, enum settle result, uint64_t
 
 /* ---- the breaker ---- */
 
+/* The events are not to blame: what the outage was charged to them before it was seen to be one is given
+ * back. Not stored: a crash may forget it. */
+static void group_forgive(struct group *g, uint32_t error_class)
+{
+    for (uint32_t i = 0; i < g->topic_slots; i++)
+        for (uint32_t n = 0; g->topics[i] && n < g->topics[i]->count; n++)
+            progress_forgive(g->topics[i]->gps[n]->progress, error_class);
+}
+
 static void breaker_tell(struct group *g, bool ok, uint32_t error_class, uint32_t key_hash)
 {
     const enum breaker_state before = g->breaker.state;
@@ -76,10 +85,14 @@ static void breaker_tell(struct group *g, bool ok, uint32_t error_class, uint32_
     char text[GROUP_WHY_BYTES];
     group_breaker_text(g, text);
     const bool opened = g->breaker.state == BREAKER_OPEN;
+    g->breaker_changed = true;
+    group_changed(g);
     g->groups->stats.breaker_opened += opened && before == BREAKER_CLOSED;
     diag(opened ? DIAG_WARN : DIAG_INFO, "group",
          opened ? "the breaker is open: the group is paused" : "the breaker is closed: the group goes on",
          DIAG_KS("group", g->name), DIAG_KS("reason", text));
+    if (opened && before == BREAKER_CLOSED)
+        group_forgive(g, error_class);
     if (opened)
         group_wake_at(g, breaker_due(&g->breaker));
     starved_wake(&g->starved);
@@ -237,7 +250,9 @@ static void lease_expired(void *ctx, struct holder *h, uint64_t offset, uint16_t
     if (offset < e->lowest)
         e->lowest = offset;
     g->groups->stats.ack_timeouts++;
-    gp_failed(e->gp, offset, attempts, &fate);
+    if (!fate.charged)
+        progress_uncharge(e->gp->progress, offset);
+    gp_failed(e->gp, offset, attempts - !fate.charged, &fate);
     member_silence(m);
     member_opened(m);
 }
@@ -270,7 +285,9 @@ void group_event_died(struct group *g, struct member *m, struct progress *p, uin
                                             .member = member_label(m) },
                                .delay_ms = -1,
                                .charged = breaker_charges(&g->breaker) };
-    gp_failed(gp, offset, attempts, &fate);
+    if (!fate.charged)
+        progress_uncharge(p, offset);
+    gp_failed(gp, offset, attempts - !fate.charged, &fate);
 }
 
 /* ---- given up ---- */

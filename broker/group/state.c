@@ -78,6 +78,15 @@ static void put_group(const struct group *g, struct state_sink *sink)
             write_str(&w, bytes_of(group_settings_row(i)->name));
             write_str(&w, bytes_of(text));
         }
+    if (g->breaker.state == BREAKER_OPEN || g->breaker.state == BREAKER_HALF_OPEN) {
+        const struct breaker_why *why = &g->breaker.why;
+        write_i64(&w, g->breaker.probe_ms);
+        write_u32(&w, why->outcomes);
+        write_u32(&w, why->failures);
+        write_u32(&w, why->error_class);
+        write_u32(&w, why->same);
+        write_u32(&w, why->keys);
+    }
     record_put(g->groups, sink, g, &w);
 }
 

@@ -385,6 +385,96 @@ Test(group_retry, an_outage_opens_the_breaker)
     grig_end(g);
 }
 
+/* Makes the breaker of "g" open; there must be 20 deliveries. */
+static struct group *outage(struct grig *g)
+{
+    for (uint32_t i = 0; i < 20; i++)
+        cr_assert_eq(grig_nack(g, &g->deliveries[i], "DatabaseDown"), ERR_OK);
+    struct group *group = group_find(g->groups, bytes_of("g"));
+    cr_assert_eq(group->breaker.state, BREAKER_OPEN);
+    return group;
+}
+
+static uint16_t attempts_of(struct grig *g, uint64_t offset)
+{
+    struct progress_item item;
+    cr_assert(progress_find_item(grig_gp(g, "g", "t", 0)->progress, offset, &item), "offset %llu",
+              (unsigned long long)offset);
+    return item.attempts;
+}
+
+/* Crash or not, a paused group comes back paused, and one event finds out how things are. */
+static void check_breaker_after_restart(bool crash)
+{
+    struct grig *g = rig(30 + crash);
+    grig_topic(g, "t", 1);
+    grig_produce(g, "t", 0, 60);
+    grig_join(g, "g", GROUP_SHARED, "t");
+    grig_turn(g, 0);
+    outage(g);
+    grig_settle(g);
+    for (int again = 0; again < 2; again++) {
+        char text[GROUP_WHY_BYTES];
+        grig_restart(g, crash);
+        const struct group *group = group_find(g->groups, bytes_of("g"));
+        cr_assert_eq(group->breaker.state, BREAKER_OPEN);
+        group_breaker_text(group, text);
+        cr_assert(strstr(text, "20 of the last 20 deliveries failed"), "%s", text);
+    }
+    grig_join(g, "g", GROUP_SHARED, "t");
+    grig_turn(g, 0);
+    cr_assert_eq(g->count, 1, "one probe");
+    cr_assert_eq(grig_nack(g, &g->deliveries[0], "DatabaseDown"), ERR_OK);
+    grig_run(g, 59000);
+    cr_assert_eq(g->count, 1, "the interval is kept, and doubled");
+    grig_run(g, 1500);
+    cr_assert_eq(g->count, 2);
+    grig_ack_all(g);
+    grig_run(g, 100);
+    cr_assert_eq(g->count, 61);
+    grig_settle(g);
+    grig_restart(g, crash);
+    cr_assert_eq(group_find(g->groups, bytes_of("g"))->breaker.state, BREAKER_CLOSED);
+    grig_end(g);
+}
+
+Test(group_retry, an_open_breaker_survives_a_stop)
+{
+    check_breaker_after_restart(false);
+}
+
+Test(group_retry, an_open_breaker_survives_a_crash)
+{
+    check_breaker_after_restart(true);
+}
+
+/* Neither time-outs nor deaths nor what went before it are charged to events while the breaker is open. */
+Test(group_retry, an_outage_costs_no_attempts)
+{
+    struct grig *g = rig(33);
+    grig_topic(g, "t", 1);
+    grig_produce(g, "t", 0, 25);
+    grig_join(g, "g", GROUP_SHARED, "t");
+    grig_turn(g, 0);
+    cr_assert_eq(g->count, 25);
+    outage(g);
+    for (uint64_t i = 0; i < 20; i++)
+        cr_assert_eq(attempts_of(g, i), 0, "given back");
+    grig_run(g, 31000);
+    for (uint64_t i = 20; i < 25; i++)
+        cr_assert_eq(attempts_of(g, i), 0, "its ack.wait ran out");
+    struct member *m = grig_join(g, "g", GROUP_SHARED, "t");
+    grig_run(g, 1000);
+    cr_assert_eq(g->count, 26, "the probe");
+    cr_assert_eq(g->deliveries[25].member, m);
+    member_detach(m);
+    grig_run(g, 11000);
+    grig_turn(g, 0);
+    cr_assert_eq(attempts_of(g, g->deliveries[25].offset), 0, "its member died");
+    cr_assert_eq(g->letter_count, 0);
+    grig_end(g);
+}
+
 Test(group_retry, the_breaker_obeys_and_remembers)
 {
     struct grig *g = rig(16);
