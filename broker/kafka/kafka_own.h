@@ -49,6 +49,7 @@ enum {
     X(UNKNOWN_TOPIC_OR_PARTITION, 3)                                                                         \
     X(NOT_LEADER, 6)                                                                                         \
     X(MESSAGE_TOO_LARGE, 10)                                                                                 \
+    X(OFFSET_METADATA_TOO_LARGE, 12)                                                                         \
     X(COORDINATOR_NOT_AVAILABLE, 15)                                                                         \
     X(NOT_COORDINATOR, 16)                                                                                   \
     X(INVALID_TOPIC, 17)                                                                                     \

@@ -8,11 +8,15 @@
  * left out.
  */
 #include "base/check.h"
-#include "kafka/kafka_own.h"
+#include "kafka/group_own.h"
 
 static const struct kafka_api KAFKA_TABLE[] = {
     { 3, 0, 9, 9, false, "Metadata", "0-0:[s] 1:{s} 4:b 8-10:b 8:b", kafka_metadata },
-    { 18, 0, 3, 3, false, "ApiVersions", "3:s 3:s", kafka_api_versions },
+#define X(key, min, max, flexible, waits, name, layout, handler)                                             \
+    { key, min, max, flexible, waits, name, layout, handler },
+    KAFKA_GROUP_APIS(X)
+#undef X
+        { 18, 0, 3, 3, false, "ApiVersions", "3:s 3:s", kafka_api_versions },
 };
 
 const struct kafka_api *kafka_api_row(uint32_t i)

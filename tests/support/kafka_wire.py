@@ -48,7 +48,11 @@ def string(s):
 def data(b): return i32(-1) if b is None else i32(len(b)) + b
 def array(items): return i32(-1) if items is None else i32(len(items)) + b"".join(items)
 # The same in flexible versions.
-def cstring(s): return uvarint(0) if s is None else uvarint(len(s) + 1) + (s.encode() if isinstance(s, str) else s)
+def cstring(s):
+    s = s.encode() if isinstance(s, str) else s
+    return uvarint(0) if s is None else uvarint(len(s) + 1) + s
+
+
 def cdata(b): return cstring(b)
 def carray(items): return uvarint(0) if items is None else uvarint(len(items) + 1) + b"".join(items)
 
