@@ -5,13 +5,14 @@
  * ordered partition is out with one member only, and in the end everything was acknowledged or given up, none
  * of it both.
  *
- * RUNNEL_SIM_SEEDS=N: how many seeds; RUNNEL_SIM_SEED=x: that one only.
+ * RUNNEL_SIM_SEEDS and RUNNEL_SIM_SEED: see effort.h.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "effort.h"
 #include "group_rig.h"
 #include "io_sim.h"
 
@@ -254,9 +255,7 @@ static void life(uint64_t seed)
 
 Test(group_chaos, everything_is_settled_once, .timeout = 0)
 {
-    const char *seeds = getenv("RUNNEL_SIM_SEEDS"), *only = getenv("RUNNEL_SIM_SEED");
-    const uint64_t first = only ? strtoull(only, NULL, 10) : 1;
-    const uint64_t count = only ? 1 : seeds ? strtoull(seeds, NULL, 10) : 30;
-    for (uint64_t seed = first; seed < first + count; seed++)
+    const struct effort_seeds seeds = effort_seeds(30, 20, 2000);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++)
         life(seed);
 }

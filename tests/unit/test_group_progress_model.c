@@ -5,8 +5,7 @@
  * being acknowledged, settled or truncated, or is still pending; what is in flight is what was handed out and
  * not taken back, here and in the holders; the position is the first event that is not done; attempts rise
  * only by the rules; ordered deliveries ascend; a snapshot restored is the same again, and so are the changes
- * taken at each turn's end, replayed. RUNNEL_MODEL_SEEDS says how many sequences of each kind; a failure
- * names its seed.
+ * taken at each turn's end, replayed. A failure names its seed.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "effort.h"
 #include "group/progress.h"
 
 enum { EVENTS = 320, HOLDERS = 3, PROGRESSES = 2, WINDOW = 64, STEPS = 500, RECORDS = 4096 };
@@ -865,24 +865,19 @@ static void run(bool ordered, uint64_t seed)
     OK(w, mem_used(MEM_GROUP) == 0, "%lu bytes", (unsigned long)mem_used(MEM_GROUP));
 }
 
-static uint64_t seeds(void)
+static void run_all(bool ordered)
 {
-    const char *text = getenv("RUNNEL_MODEL_SEEDS");
-#ifdef __SANITIZE_ADDRESS__
-    return text ? strtoull(text, NULL, 10) : 200; /* many times as slow */
-#else
-    return text ? strtoull(text, NULL, 10) : 1500;
-#endif
+    const struct effort_seeds seeds = effort_seeds(1500, 200, 20000);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++)
+        run(ordered, seed);
 }
 
 Test(progress_model, ordered)
 {
-    for (uint64_t seed = 0; seed < seeds(); seed++)
-        run(true, seed);
+    run_all(true);
 }
 
 Test(progress_model, shared)
 {
-    for (uint64_t seed = 0; seed < seeds(); seed++)
-        run(false, seed);
+    run_all(false);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "effort.h"
 #include "group_rig.h"
 #include "io_sim.h"
 
@@ -343,9 +344,7 @@ static void crash_life(uint64_t seed)
 
 Test(group_state, survives_crashes_at_random_steps, .timeout = 0)
 {
-    const char *seeds = getenv("RUNNEL_SIM_SEEDS"), *only = getenv("RUNNEL_SIM_SEED");
-    const uint64_t first = only ? strtoull(only, NULL, 10) : 1;
-    const uint64_t count = only ? 1 : seeds ? strtoull(seeds, NULL, 10) : 40;
-    for (uint64_t seed = first; seed < first + count; seed++)
+    const struct effort_seeds seeds = effort_seeds(40, 20, 2000);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++)
         crash_life(seed);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "effort.h"
 #include "log/log_entry.h"
 #include "log_fixture.h"
 #include "proto/batch.h"
@@ -70,7 +71,7 @@ static void flip_every_byte(const char *suffix)
     uint64_t bytes = fixture_size(f, suffix);
     char why[LOG_WHY_BYTES];
     cr_assert(bytes > 300);
-    for (uint64_t at = 0; at < bytes; at++) {
+    for (uint64_t at = 0; at < bytes; at += effort(1, 3, 1)) {
         uint8_t mask = (uint8_t)(1u << (at % 8));
         fixture_flip(f, suffix, at, mask);
         int result = read_all(f, why);
@@ -113,7 +114,7 @@ Test(log_damage, rebuilding_meets_flips, .timeout = 300)
     struct fixture *f = small(32);
     char why[LOG_WHY_BYTES];
     uint32_t batch = 0;
-    for (uint64_t at = 0; at < f->segment.bytes; at++) {
+    for (uint64_t at = 0; at < f->segment.bytes; at += effort(1, 3, 1)) {
         while (batch + 1 < f->batch_count && f->batches[batch + 1].position <= at)
             batch++;
         uint64_t field = at - f->batches[batch].position;

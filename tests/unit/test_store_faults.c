@@ -4,7 +4,7 @@
  * journal torn at any byte of its end, an old checkpoint file put back, a file of another format version.
  * Nothing acknowledged is lost, and what cannot be read is refused by name.
  *
- * RUNNEL_LONG=1: with many seeds, and at every byte, not at every fifth.
+ * A long run: with many seeds, and at every byte.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -13,16 +13,12 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "effort.h"
 #include "io/file.h"
 #include "proto/crc32c.h"
 #include "store_script.h"
 
 static struct script script;
-
-static uint64_t often(uint64_t times)
-{
-    return getenv("RUNNEL_LONG") ? times : 1;
-}
 
 static void copy_free(int set);
 
@@ -136,8 +132,8 @@ Test(store_faults, no_space_for_any_one_operation, .timeout = 0)
     };
     uint64_t tried = 0;
     for (uint32_t k = 0; k < ARRAY_LEN(kinds); k++)
-        for (uint64_t seed = 3; seed < 3 + often(20); seed++)
-            for (uint64_t nth = 1;; nth++, tried++) {
+        for (uint64_t seed = 3; seed < 3 + effort(1, 1, 20); seed++)
+            for (uint64_t nth = 1;; nth += effort(1, 3, 1), tried++) {
                 snprintf(script.doing, sizeof(script.doing), "no space to %s, number %llu, seed %llu",
                          kinds[k].name, (unsigned long long)nth, (unsigned long long)seed);
                 const struct io_sim_fault fault = {
@@ -147,7 +143,7 @@ Test(store_faults, no_space_for_any_one_operation, .timeout = 0)
                     break;
             }
     fprintf(stderr, "%llu operations\n", (unsigned long long)tried);
-    cr_assert_gt(tried, 300);
+    cr_assert_gt(tried, effort(300, 100, 300));
 }
 
 /* ---- files ---- */
@@ -270,7 +266,7 @@ Test(store_faults, a_journal_torn_at_any_byte, .timeout = 0)
             from++;
         while (to > from && now->data[to - 1] == was->data[to - 1])
             to--;
-        for (uint64_t at = from; at < to; at += getenv("RUNNEL_LONG") ? 1 : 5) {
+        for (uint64_t at = from; at < to; at += effort(5, 17, 1)) {
             snprintf(script.doing, sizeof(script.doing), "%s torn at %llu of %llu to %llu", now->path,
                      (unsigned long long)at, (unsigned long long)from, (unsigned long long)to);
             put(now->path, was->data + at, to - at, at);

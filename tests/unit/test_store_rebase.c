@@ -3,22 +3,18 @@
  * A segment write fails: what was to be written goes to a fresh file, by itself, and the partition takes
  * events again; whatever crash comes when, nothing acknowledged is lost and every byte is right.
  *
- * RUNNEL_LONG=1: many more of each.
+ * A long run: many more of each.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "effort.h"
 #include "io/file.h"
 #include "store_script.h"
 
 static struct script script;
-
-static uint64_t runs(uint64_t normal)
-{
-    return getenv("RUNNEL_LONG") ? normal * 50 : normal;
-}
 
 static void show(void)
 {
@@ -54,7 +50,7 @@ static void fail_writes(uint64_t nth, uint32_t count, int error)
 Test(store_rebase, serves_again_after_a_failed_write, .timeout = 0)
 {
     uint64_t rebases = 0;
-    for (uint64_t nth = 1; nth <= runs(60); nth++) {
+    for (uint64_t nth = 1; nth <= effort(60, 30, 3000); nth++) {
         snprintf(script.doing, sizeof(script.doing), "segment write %llu fails", (unsigned long long)nth);
         begin(nth);
         fail_writes(1 + nth % 40, 1 + (uint32_t)(nth / 3 % 4), EIO);
@@ -76,13 +72,13 @@ Test(store_rebase, serves_again_after_a_failed_write, .timeout = 0)
         script_read_all(&script);
         end();
     }
-    cr_assert_gt(rebases, runs(60) / 2);
+    cr_assert_gt(rebases, effort(60, 30, 3000) / 2);
 }
 
 /* The power goes at any step from the failure on; and again on the way back. */
 Test(store_rebase, crashes_at_any_step, .timeout = 0)
 {
-    for (uint64_t i = 1; i <= runs(200); i++) {
+    for (uint64_t i = 1; i <= effort(200, 100, 10000); i++) {
         snprintf(script.doing, sizeof(script.doing), "crash %llu", (unsigned long long)i);
         begin(i % 7);
         fail_writes(1 + i % 23, 1 + (uint32_t)(i % 3), EIO);
@@ -109,7 +105,7 @@ Test(store_rebase, crashes_at_any_step, .timeout = 0)
 Test(store_rebase, keeps_everything_while_no_file_can_be_written, .timeout = 0)
 {
     static const enum io_sim_op ops[] = { IO_SIM_WRITE, IO_SIM_OPEN, IO_SIM_TRUNCATE, IO_SIM_ALLOCATE };
-    for (uint64_t i = 0; i < runs(24); i++) {
+    for (uint64_t i = 0; i < effort(24, 12, 1200); i++) {
         snprintf(script.doing, sizeof(script.doing), "for ever, %llu", (unsigned long long)i);
         begin(i);
         script_work(&script, 30 + (uint32_t)i * 13 % 200);

@@ -3,7 +3,7 @@
  * The whole storage engine on a simulated disk that fails in every way: random work, random faults, crashes
  * at random steps, and after each the model's verdict (tests/support/store_model.h).
  *
- * RUNNEL_SIM_SEEDS=N: how many seeds; RUNNEL_SIM_SEED=x: that one only; RUNNEL_SIM_FIRST=x: the first one.
+ * RUNNEL_SIM_SEEDS and RUNNEL_SIM_SEED: see effort.h.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/diag.h"
+#include "effort.h"
 #include "io/file.h"
 #include "io_sim.h"
 #include "proto/crc32c.h"
@@ -786,25 +787,14 @@ static void life(uint64_t seed)
     seed_text[0] = 0;
 }
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
 Test(store_sim, work_faults_and_crashes, .timeout = 0)
 {
-    uint64_t only = number("RUNNEL_SIM_SEED", 0), first = number("RUNNEL_SIM_FIRST", 1);
-    uint64_t count = number("RUNNEL_SIM_SEEDS", 400);
-    if (only) {
-        first = only;
-        count = 1;
-    } else {
+    const struct effort_seeds seeds = effort_seeds(400, 200, 20000);
+    if (seeds.end - seeds.first > 1)
         diag_set_level(DIAG_ERROR + 1);
-    }
     signal(SIGABRT, tell_seed);
     signal(SIGSEGV, tell_seed);
-    for (uint64_t seed = first; seed < first + count; seed++)
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++)
         life(seed);
     fprintf(stderr, "%llu crashes, %llu batches, %llu reads, %llu recoveries, %llu without room\n",
             (unsigned long long)sim.crashes, (unsigned long long)sim.appended, (unsigned long long)sim.read,

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/diag.h"
+#include "effort.h"
 #include "io_sim.h"
 #include "partition/state.h"
 #include "store_rig.h"
@@ -206,10 +207,9 @@ static uint64_t sim_life(uint64_t seed, uint64_t step, enum io_sim_mode mode)
 
 Test(store_state, survives_a_cut_at_every_step, .timeout = 0)
 {
-    const char *every = getenv("RUNNEL_SIM_EVERY");
     uint64_t snapshots = 0, replayed = 0;
     const uint64_t steps = sim_life(1, 0, IO_SIM_NONE);
-    const uint64_t stride = every ? strtoull(every, NULL, 10) : 1 + steps / 300;
+    const uint64_t stride = effort(1 + steps / 300, 1 + steps / 150, 1);
     for (uint64_t step = 1; step <= steps; step += stride) {
         sim_life(1 + step % 5, step, (enum io_sim_mode)(step % 4));
         snapshots += sim.from_snapshot;

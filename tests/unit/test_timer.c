@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "effort.h"
 #include "io/timer.h"
 
 #define MS 1000000ull
@@ -175,12 +176,8 @@ static void run_model(uint64_t seed)
 
 Test(timer, as_the_model_under_random_operations)
 {
-    const char *given = getenv("RUNNEL_SEED");
-    if (given) {
-        run_model(strtoull(given, NULL, 10));
-        return;
-    }
-    for (uint64_t seed = 1; seed <= 20; seed++)
+    const struct effort_seeds seeds = effort_seeds(20, 10, 1000);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++)
         run_model(seed);
     run_model((uint64_t)time(NULL));
 }
