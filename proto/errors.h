@@ -107,7 +107,7 @@
       "simplify the schema's patterns, or send smaller events")                                              \
     /* envelopes */                                                                                          \
     X(ENVELOPE_INVALID, 131, false, "an envelope's field does not have the form that it must have",          \
-      "see the text; docs/envelope.md lists the fields")                                                     \
+      "correct the envelope; docs/envelope.md lists the fields")                                             \
     /* made by the client library, never sent */                                                             \
     X(CLIENT_TIMEOUT, 200, true, "no answer within the time given", "try again, or give more time")          \
     X(CLIENT_UNREACHABLE, 201, true, "the broker cannot be reached",                                         \

@@ -151,7 +151,8 @@ int cli_exit_of(int error)
         { "MEMBER_UNKNOWN", EXIT_REFUSED },         { "STALE_GENERATION", EXIT_REFUSED },
         { "EVENT_NOT_LEASED", EXIT_REFUSED },       { "NOT_YOUR_EVENT", EXIT_REFUSED },
         { "POSITION_UNKNOWN", EXIT_REFUSED },       { "GROUP_KIND_MISMATCH", EXIT_REFUSED },
-        { "NOT_FOR_KAFKA_GROUPS", EXIT_REFUSED },
+        { "NOT_FOR_KAFKA_GROUPS", EXIT_REFUSED },   { "ENVELOPE_INVALID", EXIT_REFUSED },
+        { "ENVELOPE_FIELD_MISSING", EXIT_REFUSED }, { "NAME_REFUSED", EXIT_REFUSED },
     };
     const char *name = runnel_error_name(error);
 

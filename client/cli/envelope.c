@@ -1,85 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/cli/envelope.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
-enum { RANDOM_POOL_BYTES = 4096 };
+static const struct {
+    int option;
+    const char *field;
+} rows[] = {
+    { OPT_TYPE, "event_type" },
+    { OPT_ID, "event_id" },
+    { OPT_CORRELATION, "correlation_id" },
+    { OPT_CAUSATION, "causation_id" },
+    { OPT_SUBJECT, "entity" },
+    { OPT_ACTOR, "actor" },
+    { OPT_TENANT, "tenant_id" },
+    { OPT_SESSION, "session_key" },
+    { OPT_USER, "user_id" },
+    { OPT_PRIORITY, "priority" },
+    { OPT_SCHEMA_VERSION, "version" },
+};
 
-/* Random bytes, fetched by the page: a system call per event would cost more than the event. */
-static void random_bytes(uint8_t *out, size_t n)
+static int set(struct envelope *e, const char *option, const char *field, const char *value)
 {
-    static uint8_t pool[RANDOM_POOL_BYTES];
-    static size_t left;
-
-    while (left < n) {
-        const ssize_t got = getrandom(pool, sizeof(pool), 0);
-        left = got > 0 ? (size_t)got : 0;
-    }
-    left -= n;
-    memcpy(out, pool + left, n);
+    if (runnel_envelope_set(e->context, field, value) == 0)
+        return EXIT_DONE;
+    return cli_fail(EXIT_REFUSED, runnel_error_name(RUNNEL_E_ENVELOPE_INVALID), "see docs/envelope.md",
+                    "%s '%s': %s", option, value, runnel_last_error(NULL)->text);
 }
 
-static void uuid_print(const uint8_t id[16], char *out)
+/* SERVICE, SERVICE/INSTANCE, or a URI as a whole. */
+static int set_source(struct envelope *e, const char *source)
 {
-    static const char hex[] = "0123456789abcdef";
+    const char *slash = strchr(source, '/');
+    char *service;
+    int rc;
 
-    for (int i = 0; i < 16; i++) {
-        *out++ = hex[id[i] >> 4];
-        *out++ = hex[id[i] & 15];
-        if (i == 3 || i == 5 || i == 7 || i == 9)
-            *out++ = '-';
-    }
-    *out = '\0';
-}
-
-void uuid_text(enum uuid_kind kind, int64_t now_ms, char out[UUID_TEXT_BYTES])
-{
-    /* 12 bits behind the milliseconds count what is made within one; when they overflow, or the clock goes
-     * back, the time runs ahead a little instead of the order being lost (RFC 9562, 6.2) */
-    static int64_t last_ms;
-    static unsigned counter;
-    uint8_t id[16];
-
-    random_bytes(id, sizeof(id));
-    if (kind == UUID_V7) {
-        if (now_ms > last_ms) {
-            last_ms = now_ms;
-            counter = id[7] & 0x7f; /* leaves room to count in */
-        } else if (++counter > 0xfff) {
-            last_ms++;
-            counter = 0;
-        }
-        for (int i = 0; i < 6; i++)
-            id[i] = (uint8_t)(last_ms >> (40 - 8 * i));
-        id[6] = (uint8_t)(counter >> 8);
-        id[7] = (uint8_t)counter;
-    }
-    id[6] = (uint8_t)((id[6] & 0x0f) | (kind == UUID_V7 ? 0x70 : 0x40));
-    id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
-    uuid_print(id, out);
-}
-
-static struct runnel_header *find_header(struct envelope *e, const char *name)
-{
-    for (size_t i = 0; i < e->count; i++) {
-        if (!strcmp(e->headers[i].name, name))
-            return &e->headers[i];
-    }
-    return NULL;
-}
-
-/* Adds a header unless it is there; NULL in that case. */
-static struct runnel_header *add_header(struct envelope *e, const char *name, const char *value)
-{
-    struct runnel_header *header = &e->headers[e->count];
-
-    if (find_header(e, name))
-        return NULL;
-    *header = (struct runnel_header){ name, value, strlen(value) };
-    e->count++;
-    return header;
+    if (*source == '/' || strstr(source, ":"))
+        return set(e, "--source", "source", source);
+    service = cli_keep(source);
+    if (slash)
+        service[slash - source] = '\0';
+    rc = set(e, "--source", "service", service);
+    return rc || !slash ? rc : set(e, "--source", "instance_id", slash + 1);
 }
 
 static int given_headers(struct cli *cli, struct envelope *e)
@@ -90,58 +54,103 @@ static int given_headers(struct cli *cli, struct envelope *e)
     while ((text = args_each(&cli->args, OPT_HEADER, &i))) {
         const char *equals = strchr(text, '=');
         char *name;
+        int rc;
         if (!equals || equals == text)
             return cli_usage("write -H name=value", "'%s' is not a header", text);
-        if (e->count == ENVELOPE_HEADERS_MAX - 8)
-            return cli_usage("use fewer", "too many headers");
         name = cli_keep(text);
         name[equals - text] = '\0';
-        e->headers[e->count++] = (struct runnel_header){ name, equals + 1, strlen(equals + 1) };
+        if (e->context && runnel_field_of_header(name, strlen(name)) >= 0) {
+            rc = set(e, "-H", name, equals + 1);
+            if (rc)
+                return rc;
+            continue;
+        }
+        if (e->given == ENVELOPE_HEADERS_MAX / 2) /* the other half: of envelopes in JSON */
+            return cli_usage("use fewer", "too many headers");
+        e->headers[e->given++] = (struct runnel_header){ name, equals + 1, strlen(equals + 1) };
     }
+    e->count = e->given;
     return EXIT_DONE;
+}
+
+/* The first option of the envelope that was given, or NULL. */
+static const char *given_field(const struct cli *cli)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (args_value(&cli->args, rows[i].option))
+            return rows[i].field;
+    return args_value(&cli->args, OPT_SOURCE)    ? "source"
+           : args_value(&cli->args, OPT_PROFILE) ? "profile"
+                                                 : NULL;
 }
 
 int envelope_init(struct cli *cli, struct envelope *e)
 {
-    const char *type = args_value(&cli->args, OPT_TYPE), *id = args_value(&cli->args, OPT_ID);
-    const char *correlation = args_value(&cli->args, OPT_CORRELATION);
-    const char *causation = args_value(&cli->args, OPT_CAUSATION);
-    int rc;
+    const char *value;
+    int rc = EXIT_DONE;
 
-    *e = (struct envelope){ 0 };
-    rc = given_headers(cli, e);
-    if (rc || (!type && !id && !correlation && !causation))
-        return rc;
-    memcpy(e->source_text, "/runnel/", 8);
-    if (gethostname(e->source_text + 8, sizeof(e->source_text) - 9) < 0)
-        memcpy(e->source_text + 8, "unknown", 8);
-    add_header(e, "ce_specversion", "1.0");
-    if (!id || !strcmp(id, "v7") || !strcmp(id, "v4")) {
-        struct runnel_header *header = add_header(e, "ce_id", "");
-        if (header) {
-            *header = (struct runnel_header){ "ce_id", e->id_text, UUID_TEXT_BYTES - 1 };
-            e->fresh_id = id && !strcmp(id, "v4") ? UUID_V4 : UUID_V7;
-        }
-    } else {
-        add_header(e, "ce_id", id);
+    *e = (struct envelope){ .profile = args_value(&cli->args, OPT_PROFILE) };
+    if (args_flag(&cli->args, OPT_BARE)) {
+        if (given_field(cli))
+            return cli_usage("leave --bare out", "--bare sends no envelope, but its %s is given",
+                             given_field(cli));
+        return given_headers(cli, e);
     }
-    add_header(e, "ce_source", e->source_text);
-    if (type)
-        add_header(e, "ce_type", type);
-    if (correlation)
-        add_header(e, "ce_correlationid", correlation);
-    if (causation)
-        add_header(e, "ce_causationid", causation);
-    e->time = add_header(e, "ce_time", "");
-    return EXIT_DONE;
+    e->context = runnel_envelope_new();
+    if (!e->context)
+        return cli_fail(EXIT_FAILED, NULL, "free some memory", "%s", runnel_last_error(NULL)->text);
+    (void)runnel_envelope_set(e->context, "kind", "cli");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !rc; i++)
+        if ((value = args_value(&cli->args, rows[i].option)))
+            rc = set(e, rows[i].field, rows[i].field, value);
+    if (!rc && (value = args_value(&cli->args, OPT_SOURCE)))
+        rc = set_source(e, value);
+    return rc ? rc : given_headers(cli, e);
 }
 
-void envelope_next(struct envelope *e, int64_t now_ms)
+int envelope_event(struct envelope *e, struct runnel_event *event)
 {
-    if (e->fresh_id)
-        uuid_text(e->fresh_id, now_ms, e->id_text);
-    if (e->time) {
-        e->time->value = e->time_text;
-        e->time->value_len = encode_time(e->time_text, now_ms);
+    struct runnel_event decoded = *event;
+
+    event->envelope = e->context;
+    event->headers = e->headers;
+    event->header_count = e->given;
+    if (!e->profile)
+        return 0;
+    const int rc = runnel_envelope_json(e->context, e->profile, event->value, event->value_len, &decoded);
+    if (rc)
+        return rc;
+    /* what stands in the event counts more than what all have in common */
+    event->value = decoded.value;
+    event->value_len = decoded.value_len;
+    if (decoded.key) {
+        event->key = decoded.key;
+        event->key_len = decoded.key_len;
     }
+    if (decoded.timestamp_ms)
+        event->timestamp_ms = decoded.timestamp_ms;
+    for (size_t i = 0; i < decoded.header_count && event->header_count < ENVELOPE_HEADERS_MAX; i++)
+        e->headers[event->header_count++] = decoded.headers[i];
+    return 0;
+}
+
+void envelope_free(struct envelope *e)
+{
+    runnel_envelope_free(e->context);
+    e->context = NULL;
+}
+
+const char *envelope_variable(int field, char out[ENVELOPE_VARIABLE_BYTES])
+{
+    const char *name = runnel_field_name(field);
+    size_t len;
+
+    if (!name)
+        return NULL;
+    if (!strncmp(name, "event_", 6))
+        name += 6;
+    len = (size_t)snprintf(out, ENVELOPE_VARIABLE_BYTES, "RUNNEL_EVENT_%s", name);
+    for (size_t i = 0; i < len; i++)
+        out[i] = (char)toupper((unsigned char)out[i]);
+    return out;
 }

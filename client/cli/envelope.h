@@ -1,37 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/envelope.h: the headers of what `runnel pub` sends: -H as given, and --type, --id, --correlation-id and
- * --causation-id as CloudEvents headers (ce_...). When one of these is used, the headers that CloudEvents
- * wants in any case come along: ce_specversion, ce_source, ce_time, and a ce_id (version 7 UUID). A -H of the
- * same name wins.
+ * cli/envelope.h: the envelope and the headers of what `runnel pub` sends. The library fills the envelope in;
+ * options set its fields, and so does a -H with the name of one of its headers. --bare sends none, --profile
+ * takes it out of each event's JSON.
  */
 #ifndef RUNNEL_CLI_ENVELOPE_H
 #define RUNNEL_CLI_ENVELOPE_H
 
 #include "client/cli/cli.h"
-#include "client/cli/encode.h"
 
-enum {
-    ENVELOPE_HEADERS_MAX = 256, /* more on one command line is a mistake */
-    UUID_TEXT_BYTES = 37,
-};
-
-enum uuid_kind { UUID_NONE, UUID_V4, UUID_V7 };
+enum { ENVELOPE_HEADERS_MAX = 256 /* more on one command line is a mistake */ };
 
 struct envelope {
+    runnel_envelope *context; /* NULL: none */
+    const char *profile;      /* NULL: events are payloads */
     struct runnel_header headers[ENVELOPE_HEADERS_MAX];
-    size_t count;
-    enum uuid_kind fresh_id; /* each event gets its own */
-    struct runnel_header *time;
-    char id_text[UUID_TEXT_BYTES], time_text[ENCODE_TIME_BYTES];
-    char source_text[320];
+    size_t given, count; /* of the command line; with the event's own behind them */
 };
 
 /* 0, or an exit code with the error printed. */
 int envelope_init(struct cli *cli, struct envelope *e);
-/* Before each event: a fresh id and the time. */
-void envelope_next(struct envelope *e, int64_t now_ms);
-/* A random (4) or time-ordered (7) UUID; version 7 ones of one process are in order. */
-void uuid_text(enum uuid_kind kind, int64_t now_ms, char out[UUID_TEXT_BYTES]);
+/* Completes an event, whose value may be an envelope in JSON. 0, or a negative code: see
+ * runnel_last_error(NULL). */
+int envelope_event(struct envelope *e, struct runnel_event *event);
+void envelope_free(struct envelope *e);
+
+/* The fields as a command of `sub --exec` finds them: "RUNNEL_EVENT_ID" for event_id; NULL: no such field. */
+enum { ENVELOPE_VARIABLE_BYTES = 64 };
+const char *envelope_variable(int field, char out[ENVELOPE_VARIABLE_BYTES]);
 
 #endif

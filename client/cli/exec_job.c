@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "client/cli/encode.h"
+#include "client/cli/envelope.h"
 #include "client/cli/exec.h"
 
 extern char **environ;
@@ -70,12 +71,28 @@ static void env_number(struct environment *e, const char *name, int64_t value)
     env_add(e, "", name, strlen(name), text, encode_number(text, value));
 }
 
+/* In place of one that is inherited. */
+static void env_replace(struct environment *e, const char *name, const struct runnel_text *value)
+{
+    const size_t len = strlen(name);
+
+    for (size_t i = 0; i < e->count; i++) {
+        if (strncmp(e->words[i], name, len) != 0 || e->words[i][len] != '=')
+            continue;
+        free(e->words[i]);
+        e->words[i--] = e->words[--e->count];
+        e->words[e->count] = NULL;
+    }
+    if (value->at)
+        env_add(e, "", name, len, value->at, value->len);
+}
+
 /* What is inherited, but for what an outer command was told of its event. */
 static void env_inherit(struct environment *e)
 {
     static const char *const own[] = { "RUNNEL_TOPIC=",     "RUNNEL_PARTITION=", "RUNNEL_OFFSET=",
                                        "RUNNEL_TIMESTAMP=", "RUNNEL_KEY=",       "RUNNEL_ATTEMPT=",
-                                       "RUNNEL_GROUP=",     "RUNNEL_HEADER_" };
+                                       "RUNNEL_GROUP=",     "RUNNEL_HEADER_",    "RUNNEL_EVENT_" };
 
     for (char **word = environ; *word; word++) {
         bool outer = false;
@@ -83,6 +100,23 @@ static void env_inherit(struct environment *e)
             outer |= strncmp(*word, own[i], strlen(own[i])) == 0;
         if (!outer)
             env_word(e, cli_copy(*word, strlen(*word) + 1));
+    }
+}
+
+/* The envelope: what a `runnel pub` in the command takes its cause from. */
+static void env_envelope(struct environment *e, const struct runnel_record *record)
+{
+    struct runnel_text fields[RUNNEL_FIELDS];
+    char name[ENVELOPE_VARIABLE_BYTES];
+
+    runnel_record_envelope(record, fields, RUNNEL_FIELDS);
+    for (int i = 0; i < RUNNEL_FIELDS; i++)
+        if (fields[i].at && envelope_variable(i, name))
+            env_add(e, "", name, strlen(name), fields[i].at, fields[i].len);
+    if (fields[RUNNEL_FIELD_TRACEPARENT].at) {
+        const struct runnel_text *state = &fields[RUNNEL_FIELD_TRACESTATE];
+        env_replace(e, "TRACEPARENT", &fields[RUNNEL_FIELD_TRACEPARENT]);
+        env_replace(e, "TRACESTATE", state);
     }
 }
 
@@ -106,6 +140,7 @@ static void env_make(struct environment *e, const struct job *job, const char *g
         env_add(e, "RUNNEL_HEADER_", headers[i].name, headers[i].name_len, headers[i].value,
                 headers[i].value ? headers[i].value_len : 0);
     free(headers);
+    env_envelope(e, r);
 }
 
 static void env_free(struct environment *e)

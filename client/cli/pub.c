@@ -37,8 +37,10 @@ struct slot {
     int64_t offset; /* or the error code */
     int32_t partition;
     enum { SLOT_WAITING, SLOT_ACKED, SLOT_FAILED } state;
+    char
+        *text; /* event_id, where it is to be printed, or what is wrong with this event alone; ours to free */
 };
-static_assert(sizeof(struct slot) == 16, "a million of them are 16 MiB");
+static_assert(sizeof(struct slot) == 24, "a million of them are 24 MiB, and their ids 48 MiB");
 
 struct pub {
     struct cli *cli;
@@ -123,7 +125,9 @@ static void pub_report_run(struct pub *pub)
     if (!count)
         return;
     memcpy(text, pub->error_text, sizeof(text));
-    fix = cli_fix(text, pub->run_error);
+    /* a place in the event, "$.source: ...", is not what to do about it */
+    fix = pub->run_error == RUNNEL_E_ENVELOPE_INVALID ? runnel_error_fix(pub->run_error)
+                                                      : cli_fix(text, pub->run_error);
     if (pub->by_lines && count == 1)
         snprintf(lines, sizeof(lines), "line %llu was not published", first);
     else if (pub->by_lines)
@@ -160,8 +164,13 @@ static void pub_print_acked(struct pub *pub, uint64_t line, const struct slot *s
     memcpy(at, ",\"line\":", 8);
     at += 8;
     at += encode_number(at, (int64_t)line + 1);
-    *at++ = '}';
     out_used(out, (size_t)(at - out->buffer) - out->used);
+    if (slot->text) { /* an id has nothing in it that JSON would escape */
+        out_literal(out, ",\"event_id\":\"");
+        out_string(out, slot->text);
+        out_literal(out, "\"");
+    }
+    out_literal(out, "}");
     if (pub->by_lines)
         out_item_end(out);
     else
@@ -179,16 +188,22 @@ static void pub_report(struct pub *pub)
         if (slot->state == SLOT_ACKED) {
             pub->acked++;
             pub_print_acked(pub, line, slot);
+            free(slot->text);
             continue;
         }
         pub->failed++;
         if (pub->run_count &&
-            (pub->run_error != (int)slot->offset || pub->run_first + pub->run_count != line))
+            (slot->text || pub->run_error != (int)slot->offset || pub->run_first + pub->run_count != line))
             pub_report_run(pub);
         if (!pub->run_count)
             pub->run_first = line;
         pub->run_error = (int)slot->offset;
         pub->run_count++;
+        if (slot->text) {
+            snprintf(pub->error_text, sizeof(pub->error_text), "%s", slot->text);
+            pub_report_run(pub);
+            free(slot->text);
+        }
     }
     out_flush(&pub->cli->out);
     pub_report_run(pub);
@@ -198,9 +213,10 @@ static void pub_report(struct pub *pub)
 /* ---- publishing ---- */
 
 /* False: the library's buffer is full, try again later. */
-static bool pub_event(struct pub *pub, const char *value, size_t len, int64_t now_ms)
+static bool pub_event(struct pub *pub, const char *value, size_t len)
 {
     struct runnel_event event = pub->event;
+    struct slot *slot = pub_slot(pub, pub->read);
     const char *cut = NULL;
     int rc;
 
@@ -215,13 +231,24 @@ static bool pub_event(struct pub *pub, const char *value, size_t len, int64_t no
         event.value = value + skip;
         event.value_len = len - skip;
     }
-    envelope_next(&pub->envelope, now_ms);
-    pub_slot(pub, pub->read)->state = SLOT_WAITING;
+    *slot = (struct slot){ .state = SLOT_WAITING };
+    rc = envelope_event(&pub->envelope, &event);
+    if (rc < 0) {
+        const char *text = runnel_last_error(NULL)->text;
+        *slot =
+            (struct slot){ .state = SLOT_FAILED, .offset = -rc, .text = cli_copy(text, strlen(text) + 1) };
+        pub->last_error = -rc;
+        pub->read++;
+        return true;
+    }
     rc = runnel_produce(pub->producer, &event, (void *)(uintptr_t)pub->read);
     if (rc == -RUNNEL_E_QUEUE_FULL)
         return false;
     if (rc < 0)
         pub_settle_failed(pub, pub->read, rc, runnel_last_error(pub->cli->client)->text);
+    else if (pub->envelope.context && out_is_json(&pub->cli->out))
+        slot->text = cli_copy(runnel_envelope_id(pub->envelope.context),
+                              strlen(runnel_envelope_id(pub->envelope.context)) + 1);
     pub->read++;
     return true;
 }
@@ -229,7 +256,6 @@ static bool pub_event(struct pub *pub, const char *value, size_t len, int64_t no
 /* Publishes the lines that are there. */
 static enum input_line pub_take_lines(struct pub *pub, struct input *in)
 {
-    const int64_t now_ms = cli_now_ms();
     enum input_line kind;
     const char *at;
     size_t len;
@@ -244,7 +270,7 @@ static enum input_line pub_take_lines(struct pub *pub, struct input *in)
         }
         if (kind != INPUT_LINE)
             return kind;
-        if (!pub_event(pub, at, len, now_ms))
+        if (!pub_event(pub, at, len))
             return INPUT_LINE;
         input_taken(in, len);
     }
@@ -272,6 +298,7 @@ static int pub_drain(struct pub *pub)
 {
     bool readable;
 
+    pub_report(pub); /* what failed here already is nothing to wait for */
     while (pub->reported < pub->read) {
         if (!pub_turn(pub, -1, &readable))
             return pub_lost(pub);
@@ -392,7 +419,7 @@ static int pub_one(struct pub *pub, const char *payload)
         len = strlen(payload);
         value = cli_copy(payload, len);
     }
-    if (!rc && (!pub_has_slot(pub) || !pub_event(pub, value, len, cli_now_ms())))
+    if (!rc && (!pub_has_slot(pub) || !pub_event(pub, value, len)))
         rc = cli_fail(EXIT_REFUSED, cli_topic(pub->topic), "publish it in parts",
                       "the payload does not fit the send buffer");
     free(value);
@@ -434,8 +461,6 @@ static int pub_prepare(struct pub *pub)
     if (rc)
         return rc;
     pub->event.partition = (int32_t)partition;
-    pub->event.headers = pub->envelope.headers;
-    pub->event.header_count = pub->envelope.count;
     if (key) {
         pub->event.key = key;
         pub->event.key_len = strlen(key);
@@ -497,7 +522,10 @@ static int pub_run(struct cli *cli)
     if (rc == EXIT_DONE)
         rc = pub_result(&pub);
     runnel_producer_close(pub.producer, 0);
+    for (uint64_t line = pub.reported; line < pub.read; line++)
+        free(pub_slot(&pub, line)->text);
     free(pub.slots);
+    envelope_free(&pub.envelope);
     return rc;
 }
 
@@ -510,11 +538,26 @@ static const struct option pub_options[] = {
     { OPT_PARTITION, 'p', "partition", "N", NULL, false, "this partition (else by key, or in turn)" },
     { OPT_ACKS, 0, "acks", "MODE", "durable|memory|none", false,
       "acknowledged when on stable storage (durable, the default), when the broker has it, or never" },
-    { OPT_TYPE, 0, "type", "TYPE", NULL, false, "CloudEvents type (header ce_type)" },
+    { OPT_TYPE, 0, "type", "TYPE", NULL, false, "event_type (else the topic's name)" },
     { OPT_ID, 0, "id", "ID", NULL, false,
-      "CloudEvents id: v4 or v7 (a fresh UUID for each event), or this text" },
-    { OPT_CORRELATION, 0, "correlation-id", "ID", NULL, false, "header ce_correlationid" },
-    { OPT_CAUSATION, 0, "causation-id", "ID", NULL, false, "header ce_causationid" },
+      "event_id: v4 (a random UUID, the default), v7 (ordered by time), content (the same event has the same "
+      "id), or this id" },
+    { OPT_CORRELATION, 0, "correlation-id", "ID", NULL, false,
+      "the flow that the event belongs to; new: a new one" },
+    { OPT_CAUSATION, 0, "causation-id", "ID", NULL, false, "the event that it follows from" },
+    { OPT_SOURCE, 0, "source", "SERVICE[/INSTANCE]", NULL, false,
+      "where it comes from (else $RUNNEL_SERVICE, $RUNNEL_INSTANCE); or a URI" },
+    { OPT_SUBJECT, 0, "subject", "TYPE/ID", NULL, false, "entity: what it is about, e.g. task/T-1" },
+    { OPT_ACTOR, 0, "actor", "NAME", NULL, false, "who did it (else $RUNNEL_ACTOR)" },
+    { OPT_TENANT, 0, "tenant", "ID", NULL, false, "tenant_id (else $RUNNEL_TENANT)" },
+    { OPT_SESSION, 0, "session", "KEY", NULL, false, "session_key (else $RUNNEL_SESSION)" },
+    { OPT_USER, 0, "user", "ID", NULL, false, "user_id (else $RUNNEL_USER)" },
+    { OPT_PRIORITY, 0, "priority", "P", NULL, false, "0 (highest) to 9; P0 is the same as 0" },
+    { OPT_SCHEMA_VERSION, 0, "schema-version", "VERSION", NULL, false,
+      "version of the payload's schema, e.g. 1.2.0" },
+    { OPT_PROFILE, 0, "profile", "NAME", "canonical|mesh|omninode|rfc", false,
+      "each event is an envelope in JSON, of this shape: take the event out of it" },
+    { OPT_BARE, 0, "bare", NULL, NULL, false, "no envelope: only the headers that -H gives" },
     { OPT_COMPRESS, 0, "compress", "CODEC", "none|lz4|zstd", false, "compress batches" },
     { OPT_TIMESTAMP, 0, "timestamp", "TIME", NULL, false, "the events' time (else now)" },
     { 0 },
@@ -531,9 +574,13 @@ const struct command pub_command = {
         "The payload is the text behind the topic, the contents of FILE, or (with - or nothing) standard "
         "input "
         "up to its end. A missing topic is made.\n\n"
+        "Every event gets an envelope (docs/envelope.md): an id, a type, a time, and where it comes from, as "
+        "CloudEvents headers; -H with the name of one of these sets it. In a command run by `runnel sub "
+        "--exec`, the event that it handles becomes the cause.\n\n"
         "With -o jsonl, an object for each acknowledged event comes out as soon as the broker has "
         "acknowledged "
-        "it and all before it, in the input's order: {\"topic\",\"partition\",\"offset\",\"line\"}. Lines "
+        "it and all before it, in the input's order: "
+        "{\"topic\",\"partition\",\"offset\",\"line\",\"event_id\"}. Lines "
         "that "
         "failed are listed on stderr; the exit code is 7 when some failed, 1 when all did. When the broker "
         "goes away, events wait for it to come back (two minutes, or --timeout); none is lost or stored "
@@ -543,7 +590,7 @@ const struct command pub_command = {
                   { "runnel pub orders --lines < orders.jsonl", "one event for each line" },
                   { "tail -F app.log | runnel pub logs --lines -o jsonl",
                     "follow a file, see what is stored" },
-                  { "runnel pub orders @order.json --type order.placed --id v7",
-                    "with a CloudEvents envelope" } },
+                  { "runnel pub orders @order.json --type order.placed --id content",
+                    "publishing it again gives the same id" } },
     .run = pub_run,
 };

@@ -362,6 +362,8 @@ static const struct option read_options[] = {
     { OPT_EXIT_AT_END, 'e', "exit-at-end", NULL, NULL, false, "end at the end: read does so anyway" },
     { OPT_FOLLOW, 'f', "follow", NULL, NULL, false, "do not end at the end: go on with what comes" },
     { OPT_RAW, 0, "raw", NULL, NULL, false, "only the payloads' bytes, a line break behind each" },
+    { OPT_ENVELOPE, 0, "envelope", NULL, NULL, false,
+      "with -o json or jsonl: events as canonical envelopes (docs/envelope.md)" },
     { OPT_DELIMITER, 0, "delimiter", "TEXT", NULL, false,
       "with --raw: this in place of the line break; \\0, \\xHH" },
     { 0 },
@@ -408,6 +410,8 @@ static const struct option sub_options[] = {
     { OPT_EXIT_AT_END, 'e', "exit-at-end", NULL, NULL, false,
       "end where the topics ended when the command began" },
     { OPT_RAW, 0, "raw", NULL, NULL, false, "only the payloads' bytes, a line break behind each" },
+    { OPT_ENVELOPE, 0, "envelope", NULL, NULL, false,
+      "with -o json or jsonl: events as canonical envelopes (docs/envelope.md)" },
     { OPT_DELIMITER, 0, "delimiter", "TEXT", NULL, false,
       "with --raw: this in place of the line break; \\0, \\xHH" },
     { 0 },
@@ -435,7 +439,10 @@ const struct command sub_command = {
         "With --exec the payload is the command's standard input, and RUNNEL_TOPIC, RUNNEL_PARTITION, "
         "RUNNEL_OFFSET, RUNNEL_TIMESTAMP, RUNNEL_KEY, RUNNEL_ATTEMPT, RUNNEL_GROUP and RUNNEL_HEADER_name "
         "are in "
-        "its environment. Exit code 0 acknowledges the event; anything else refuses it, with `exit N` or the "
+        "its environment; so is the event's envelope, as RUNNEL_EVENT_ID, RUNNEL_EVENT_CORRELATION_ID and so "
+        "on: "
+        "what a `runnel pub` in the command publishes has this event as its cause. Exit code 0 acknowledges "
+        "the event; anything else refuses it, with `exit N` or the "
         "signal as the type of the error and the last line of stderr as its message: it is tried again after "
         "a "
         "pause, and becomes a dead letter after the group's retry.max. Events of one partition run one after "

@@ -15,6 +15,9 @@ int record_begin(struct cli *cli, struct record_writer *w, bool many_topics)
 
     *w = (struct record_writer){ .out = out, .many_topics = many_topics, .time_ms = INT64_MIN };
     w->raw = args_flag(&cli->args, OPT_RAW);
+    w->envelope = args_flag(&cli->args, OPT_ENVELOPE);
+    if (w->envelope && !out_is_json(out))
+        return cli_usage("write -o jsonl --envelope", "--envelope prints JSON");
     if (delimiter && !w->raw)
         return cli_usage("write --raw --delimiter TEXT", "--delimiter needs --raw");
     if (delimiter && strlen(delimiter) > RECORD_DELIMITER_BYTES)
@@ -64,7 +67,7 @@ static void record_time(struct record_writer *w, int64_t ms)
 
 /* ---- JSON ---- */
 
-static void record_text_or_base64(struct out *out, const void *at, size_t len)
+void record_text_or_base64(struct out *out, const void *at, size_t len)
 {
     if (utf8_valid(at, len)) {
         out_json_string(out, at, len);
@@ -154,7 +157,7 @@ static size_t record_collect(struct record_writer *w, const struct runnel_record
     return count;
 }
 
-static void record_headers(struct record_writer *w, const struct runnel_record *record)
+void record_headers(struct record_writer *w, const struct runnel_record *record, bool foreign)
 {
     const size_t count = record_collect(w, record);
     struct out *out = w->out;
@@ -163,7 +166,7 @@ static void record_headers(struct record_writer *w, const struct runnel_record *
     out_literal(out, "{");
     for (size_t i = 0; i < count; i++) {
         const struct record_header *header = &w->headers[i];
-        if (header->repeated)
+        if (header->repeated || (foreign && runnel_field_of_header(header->h.name, header->h.name_len) >= 0))
             continue;
         if (comma)
             out_literal(out, ",");
@@ -181,7 +184,7 @@ static void record_headers(struct record_writer *w, const struct runnel_record *
     out_literal(out, "}");
 }
 
-static void record_key(struct out *out, const struct runnel_record *record)
+void record_key(struct out *out, const struct runnel_record *record)
 {
     if (!record->key) {
         out_literal(out, "null");
@@ -205,7 +208,7 @@ static void record_json_payload(struct out *out, const char *at, size_t len, boo
     out_bytes(out, at, len);
 }
 
-static void record_payload(struct out *out, const struct runnel_record *record)
+void record_payload(struct out *out, const struct runnel_record *record)
 {
     bool line_breaks;
 
@@ -267,7 +270,7 @@ void record_object(struct record_writer *w, const struct runnel_record *record)
     record_json_head(w, record);
     record_key(out, record);
     out_literal(out, ",\"headers\":");
-    record_headers(w, record);
+    record_headers(w, record, false);
     out_literal(out, ",\"payload\":");
     record_payload(out, record);
     out_literal(out, "}");
@@ -276,7 +279,10 @@ void record_object(struct record_writer *w, const struct runnel_record *record)
 static void record_json(struct record_writer *w, const struct runnel_record *record)
 {
     out_item(w->out);
-    record_object(w, record);
+    if (w->envelope)
+        record_envelope(w, record);
+    else
+        record_object(w, record);
     out_item_end(w->out);
 }
 

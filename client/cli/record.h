@@ -28,6 +28,7 @@ struct record_header {
 struct record_writer {
     struct out *out;
     bool raw, headed;
+    bool envelope; /* as canonical envelopes */
     char delimiter[RECORD_DELIMITER_BYTES];
     size_t delimiter_len;
     bool many_topics;
@@ -47,6 +48,13 @@ int record_begin(struct cli *cli, struct record_writer *w, bool many_topics);
 void record_write(struct record_writer *w, const struct runnel_record *record);
 /* Only the JSON object, where another one holds it. */
 void record_object(struct record_writer *w, const struct runnel_record *record);
+/* The same as a canonical envelope. */
+void record_envelope(struct record_writer *w, const struct runnel_record *record);
+/* Parts of both, without their names: `foreign` leaves out the headers that carry the envelope. */
+void record_key(struct out *out, const struct runnel_record *record);
+void record_headers(struct record_writer *w, const struct runnel_record *record, bool foreign);
+void record_payload(struct out *out, const struct runnel_record *record);
+void record_text_or_base64(struct out *out, const void *at, size_t len);
 /* With `failed`, nothing is written when there was no event. */
 void record_end(struct record_writer *w, bool failed);
 

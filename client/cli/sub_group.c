@@ -98,7 +98,8 @@ static int check_arguments(struct cli *cli, const char **reset)
         (args_value(&cli->args, OPT_PARALLEL) || args_value(&cli->args, OPT_EXEC_TIMEOUT)))
         return cli_usage("add --exec CMD", "--parallel and --exec-timeout are about --exec");
     if (args_value(&cli->args, OPT_EXEC) &&
-        (args_flag(&cli->args, OPT_RAW) || args_value(&cli->args, OPT_OUTPUT)))
+        (args_flag(&cli->args, OPT_RAW) || args_flag(&cli->args, OPT_ENVELOPE) ||
+         args_value(&cli->args, OPT_OUTPUT)))
         return cli_usage("leave it out", "--exec writes nothing itself: --raw and -o have no meaning");
     return EXIT_DONE;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * client/envelope/envelope.h: a publishing context inside (context.c: fields in; stamp.c: headers out;
- * identity.c: ids; canonical.c: a payload's canonical form, json.c: reading JSON; profile.c: envelopes in
- * JSON; read.c: the fields of what was received).
+ * identity.c: ids; canonical.c: a payload's canonical form, json.c: reading JSON; profile*.c: envelopes
+ * in JSON; read.c: the fields of what was received).
  *
  * A field has its value from the first layer that has one:
  *

@@ -615,7 +615,7 @@ class DeadLetters(GroupTest):
         self.assertEqual((letter["offset"], letter["original_offset"], letter["error_type"]), (1, 0, "exit 4"))
 
     def test_republish(self):
-        self.kill(3, "exit 3", "-k", "c-1", "-H", "color=red")
+        self.kill(3, "exit 3", "-k", "c-1", "-H", "color=red", "--bare")
         target = self.topic + "-again"
         self.fails(3, "dlq", "redrive", self.topic, "--to-topic", target)
         self.create(1, target)

@@ -10,7 +10,6 @@
 
 #include "client/cli/cli.h"
 #include "client/cli/encode.h"
-#include "client/cli/envelope.h"
 #include "client/cli/input.h"
 #include "client/cli/parse.h"
 
@@ -338,22 +337,6 @@ Test(encode, times)
     }
     cr_assert_leq(encode_time(out, INT64_MAX), sizeof(out));
     cr_assert_leq(encode_time(out, INT64_MIN), sizeof(out));
-}
-
-Test(encode, uuids)
-{
-    char before[UUID_TEXT_BYTES], id[UUID_TEXT_BYTES];
-
-    uuid_text(UUID_V7, NOW, before);
-    cr_assert_eq(strncmp(before, "019aa42e-6c23-7", 15), 0, "%s", before);
-    for (int i = 0; i < 20000; i++) {
-        uuid_text(UUID_V7, NOW - i % 3, id);
-        cr_assert_gt(strcmp(id, before), 0, "%s then %s", before, id);
-        cr_assert(id[14] == '7' && strchr("89ab", id[19]));
-        memcpy(before, id, sizeof(id));
-    }
-    uuid_text(UUID_V4, NOW, id);
-    cr_assert(id[14] == '4' && strchr("89ab", id[19]) && strlen(id) == 36);
 }
 
 /* ---- lines of input ---- */
