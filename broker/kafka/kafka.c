@@ -72,6 +72,7 @@ static void kafka_on_closed(void *ctx, struct conn *c)
     struct kafka_session *s = c->user;
     (void)ctx;
     list_remove(&s->park);
+    kafka_produce_closed(s);
     if (s->call) {
         struct kafka_call *call = s->call;
         s->call = NULL;

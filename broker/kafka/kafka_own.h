@@ -10,8 +10,7 @@
  *       kafka_reply_end(s, rq, sequence);         0: nothing to wait for
  *
  *   later (its row in the table says `waits`): it embeds a struct kafka_call, kafka_call_begin(call, s, rq),
- * and some day, not from inside a handler of net: struct kafka_out *out = kafka_call_reply(call);
- *       kafka_put_...(out, ...);
+ * and at once or some day: struct kafka_out *out = kafka_call_reply(call); kafka_put_...(out, ...);
  *       kafka_call_end(call, sequence);            the call is its owner's again
  *   If the connection ends before, call->gone() says so, once, and no answer is to be given.
  *
@@ -113,9 +112,11 @@ struct kafka_session {
     struct kafka_call *call; /* takes its time: those behind it wait */
     uint32_t acks_waiting;   /* replies in the FIFO */
     uint64_t inflight_bytes;
-    uint64_t changed; /* journal sequence of the last change that it made */
-    bool held;        /* a request is held back until something before it is answered */
-    struct list park; /* in kafka->parked or kafka->resumed */
+    uint64_t changed;              /* journal sequence of the last change that it made */
+    struct kafka_produce *produce; /* a request of which a part was stored, and that waits for room */
+    uint32_t history_next;         /* whose turn it is to be read from segments */
+    bool held;                     /* a request is held back until something before it is answered */
+    struct list park;              /* in kafka->parked or kafka->resumed */
 };
 
 struct kafka_request {
@@ -189,6 +190,12 @@ void kafka_call_begin(struct kafka_call *call, struct kafka_session *s, const st
                       void (*gone)(struct kafka_call *call));
 struct kafka_out *kafka_call_reply(struct kafka_call *call);
 void kafka_call_end(struct kafka_call *call, uint64_t sequence);
+/* The same at once, with lent slices between what was written: each where it stood when out->len was `at`. */
+struct kafka_lent {
+    struct slice slice; /* bytes 0: none */
+    uint32_t at;
+};
+void kafka_call_end_lending(struct kafka_call *call, struct kafka_lent *lent, uint32_t count);
 
 /* ---- error.c ---- */
 
@@ -211,5 +218,22 @@ enum net_take kafka_metadata(struct kafka_session *s, const struct kafka_request
 /* Where the client of this connection reaches the broker: the same in every reply. `host`:
  * LISTENER_HOST_BYTES. */
 void kafka_address(const struct kafka_session *s, char *host, int32_t *port);
+
+/* topics.c: the partition that a request names; NULL: there is none for Kafka's clients. */
+struct partition *kafka_partition(const struct kafka *kafka, struct bytes topic, int32_t number);
+
+/* produce.c */
+enum net_take kafka_produce(struct kafka_session *s, const struct kafka_request *rq);
+void kafka_produce_closed(struct kafka_session *s);
+enum net_take kafka_init_producer_id(struct kafka_session *s, const struct kafka_request *rq);
+
+/* fetch.c */
+enum net_take kafka_fetch(struct kafka_session *s, const struct kafka_request *rq);
+
+/* offsets.c */
+/* What is to be said to a client that believes in leader epoch `epoch` (-1: none). */
+enum kafka_error kafka_epoch_check(const struct kafka *kafka, int32_t epoch);
+enum net_take kafka_list_offsets(struct kafka_session *s, const struct kafka_request *rq);
+enum net_take kafka_offset_for_leader_epoch(struct kafka_session *s, const struct kafka_request *rq);
 
 #endif

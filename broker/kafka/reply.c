@@ -95,3 +95,29 @@ void kafka_call_end(struct kafka_call *call, uint64_t sequence)
     reply_end(s, sequence, 0);
     kafka_wake(s);
 }
+
+void kafka_call_end_lending(struct kafka_call *call, struct kafka_lent *lent, uint32_t count)
+{
+    struct kafka_session *s = call->session;
+    struct kafka_out *out = &s->kafka->out;
+    uint64_t bytes = out->len;
+    uint32_t sent = 0;
+    CHECK(s->call == call && s->acks_waiting == 0 && !out->bad);
+    for (uint32_t i = 0; i < count; i++)
+        bytes += lent[i].slice.bytes;
+    CHECK(bytes <= INT32_MAX);
+    be32_store(out->at, (uint32_t)bytes - 4);
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice *slice = &lent[i].slice;
+        if (slice->bytes == 0)
+            continue;
+        conn_write(s->conn, out->at + sent, lent[i].at - sent);
+        conn_lend(s->conn, slice->data, slice->bytes, slice->pin);
+        *slice = (struct slice){ 0 };
+        sent = lent[i].at;
+    }
+    conn_write(s->conn, out->at + sent, out->len - sent);
+    s->call = NULL;
+    call->session = NULL;
+    kafka_wake(s);
+}

@@ -11,12 +11,17 @@
 #include "kafka/group_own.h"
 
 static const struct kafka_api KAFKA_TABLE[] = {
+    { 0, 0, 9, 9, false, "Produce", "3:S h i [s[i Y]]", kafka_produce },
+    { 1, 4, 12, 12, true, "Fetch", "i i i i b 7:i 7:i [s[i 9:i l 12:i 5:l i]] 7:[s<i>] 11:s", kafka_fetch },
+    { 2, 1, 7, 6, true, "ListOffsets", "i 2:b [s[i 4:i l]]", kafka_list_offsets },
     { 3, 0, 9, 9, false, "Metadata", "0-0:[s] 1:{s} 4:b 8-10:b 8:b", kafka_metadata },
 #define X(key, min, max, flexible, waits, name, layout, handler)                                             \
     { key, min, max, flexible, waits, name, layout, handler },
     KAFKA_GROUP_APIS(X)
 #undef X
         { 18, 0, 3, 3, false, "ApiVersions", "3:s 3:s", kafka_api_versions },
+    { 22, 0, 4, 2, false, "InitProducerId", "S i 3:l 3:h", kafka_init_producer_id },
+    { 23, 2, 4, 4, false, "OffsetForLeaderEpoch", "3:i [s[i i i]]", kafka_offset_for_leader_epoch },
 };
 
 const struct kafka_api *kafka_api_row(uint32_t i)

@@ -246,3 +246,95 @@ def metadata(client, version, topics=None, create=True):
     if flexible:
         body += TAGS
     return Metadata(client.call(METADATA, version, body), version)
+
+
+# ---- producing and fetching, in versions that are not flexible ----
+
+def produce_body(batches, acks=-1, transactional_id=None):
+    """batches: {(topic, partition): bytes or None}"""
+    topics = [string(t) + array([i32(p) + data(records)]) for (t, p), records in batches.items()]
+    return string(transactional_id) + i16(acks) + i32(30000) + array(topics)
+
+
+class Produced:
+    def __init__(self, r, version):
+        self.error, self.offset, self.time = r.i16(), r.i64(), r.i64()
+        self.start = r.i64() if version >= 5 else -1
+        self.text = None
+        if version >= 8:
+            r.array(lambda r: (r.i32(), r.string()))
+            self.text = r.string()
+        r.tags()
+
+
+def read_produced(r, version):
+    rows = {}
+    for topic, partitions in r.array(lambda r: (r.string(), r.array(lambda r: (r.i32(), Produced(r, version))))):
+        rows.update({(topic, p): row for p, row in partitions})
+    r.i32()
+    r.done()
+    return rows
+
+
+def produce(client, topic, partition, batch, version=8, **kwargs):
+    body = produce_body({(topic, partition): batch}, **kwargs)
+    return read_produced(client.call(PRODUCE, version, body), version)[(topic, partition)]
+
+
+class Fetched:
+    def __init__(self, r, version):
+        self.error, self.end, self.stable = r.i16(), r.i64(), r.i64()
+        self.start = r.i64() if version >= 5 else -1
+        self.aborted = r.array(lambda r: (r.i64(), r.i64()))
+        if version >= 11:
+            assert r.i32() == -1
+        self.records = r.data()
+        r.tags()
+
+
+def fetch_body(offsets, version=11, wait_ms=0, bytes_min=1, bytes_max=50 << 20, partition_bytes=1 << 20, isolation=0,
+               epoch=-1):
+    """offsets: {(topic, partition): offset}"""
+    def row(p, offset):
+        return (i32(p) + (i32(epoch) if version >= 9 else b"") + i64(offset) + (i64(-1) if version >= 5 else b"") +
+                i32(partition_bytes))
+    topics = [string(t) + array([row(p, offset)]) for (t, p), offset in offsets.items()]
+    body = i32(-1) + i32(wait_ms) + i32(bytes_min) + i32(bytes_max) + i8(isolation)
+    if version >= 7:
+        body += i32(0) + i32(-1)
+    body += array(topics)
+    if version >= 7:
+        body += array([])
+    return body + (string("") if version >= 11 else b"")
+
+
+def read_fetched(r, version):
+    r.i32()
+    if version >= 7:
+        assert (r.i16(), r.i32()) == (0, 0)
+    rows = {}
+    for topic, partitions in r.array(lambda r: (r.string(), r.array(lambda r: (r.i32(), Fetched(r, version))))):
+        rows.update({(topic, p): row for p, row in partitions})
+    r.done()
+    return rows
+
+
+def fetch(client, topic, partition, offset, version=11, **kwargs):
+    r = client.call(FETCH, version, fetch_body({(topic, partition): offset}, version, **kwargs))
+    return read_fetched(r, version)[(topic, partition)]
+
+
+def list_offsets(client, topic, partition, timestamp, version=4):
+    """error, timestamp, offset"""
+    body = i32(-1) + (i8(0) if version >= 2 else b"")
+    body += array([string(topic) + array([i32(partition) + (i32(-1) if version >= 4 else b"") + i64(timestamp)])])
+    r = client.call(LIST_OFFSETS, version, body)
+    if version >= 2:
+        r.i32()
+
+    def row(r):
+        assert r.i32() == partition
+        return (r.i16(), r.i64(), r.i64(), r.i32() if version >= 4 else -1)
+    rows = r.array(lambda r: (r.string(), r.array(row)))
+    r.done()
+    return rows[0][1][0][:3]
