@@ -53,6 +53,28 @@ int envelope_find(struct bytes name)
     return envelope_of_header(name);
 }
 
+uint32_t envelope_read_some(struct bytes headers, uint32_t header_count, uint32_t wanted,
+                            struct bytes out[ENVELOPE_FIELDS])
+{
+    struct reader r = reader_of(headers.at, headers.len);
+    struct bytes name, value;
+    uint32_t seen = 0, there = 0;
+    for (uint32_t i = 0; i < header_count && seen != wanted && record_header(&r, &name, &value) == 1; i++) {
+        for (uint32_t left = wanted & ~seen; left; left &= left - 1) {
+            const int field = __builtin_ctz(left);
+            if (!bytes_equal(rows[field].header, name))
+                continue;
+            seen |= 1u << field;
+            if (value.at) {
+                there |= 1u << field;
+                out[field] = value;
+            }
+            break;
+        }
+    }
+    return there;
+}
+
 uint32_t envelope_read(struct bytes headers, uint32_t header_count, struct bytes out[ENVELOPE_FIELDS])
 {
     struct reader r = reader_of(headers.at, headers.len);

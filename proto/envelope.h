@@ -84,6 +84,9 @@ int envelope_of_header(struct bytes name);
 /* Finds the fields among a record's headers: a bit for each one that is there and not null, and its value
  * (lent from the record) in `out`, which may be NULL. Malformed headers end the search. */
 uint32_t envelope_read(struct bytes headers, uint32_t header_count, struct bytes out[ENVELOPE_FIELDS]);
+/* The same for the fields of a set (a bit each) alone: a broker looks for few, in every event. */
+uint32_t envelope_read_some(struct bytes headers, uint32_t header_count, uint32_t wanted,
+                            struct bytes out[ENVELOPE_FIELDS]);
 /* NULL: the value has the form that its field asks for; else what it must be ("an id: 1 to 64 of ..."). */
 const char *envelope_misfit(enum envelope_field field, struct bytes value);
 

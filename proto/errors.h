@@ -106,6 +106,8 @@
     X(SCHEMA_CHECK_LIMIT, 106, false, "checking the event would take too long",                              \
       "simplify the schema's patterns, or send smaller events")                                              \
     /* envelopes */                                                                                          \
+    X(ENVELOPE_FIELD_MISSING, 130, false, "an event lacks a field that its topic demands",                   \
+      "fill it in; `runnel topic describe` shows envelope.require")                                          \
     X(ENVELOPE_INVALID, 131, false, "an envelope's field does not have the form that it must have",          \
       "correct the envelope; docs/envelope.md lists the fields")                                             \
     /* made by the client library, never sent */                                                             \

@@ -59,7 +59,12 @@ static enum error produce_check(const struct session *s, const struct wire_produ
             (long long)item->batch.producer_id);
         code = ERR_ACKS_INVALID;
     }
-    return code == ERR_OK ? partition_check(item->partition, &item->batch, why) : code;
+    if (code == ERR_OK)
+        code = partition_check(item->partition, &item->batch, why);
+    /* the contents last: what is refused anyway is not opened */
+    if (code == ERR_OK)
+        code = envelope_check(&s->api->door.packer, partition_topic(item->partition), &item->batch, why);
+    return code;
 }
 
 /* ---- several ---- */

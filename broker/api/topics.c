@@ -306,8 +306,8 @@ enum net_take topics_describe(struct session *s, const struct request *rq)
     const struct topic *t = api_topic(s, body.name, why);
     if (!t)
         return api_refuse(s, rq, ERR_TOPIC_NOT_FOUND, why);
-    struct api_reply r =
-        api_reply_begin(s, 512 + settings_count() * 160 + t->partition_count * TOPICS_PARTITION_BYTES);
+    struct api_reply r = api_reply_begin(s, 512 + settings_count() * (160 + SETTINGS_TEXT_BYTES) +
+                                                t->partition_count * TOPICS_PARTITION_BYTES);
     write_str(&r.w, (struct bytes){ (const uint8_t *)t->name, t->name_len });
     write_u64(&r.w, t->id);
     write_i64(&r.w, t->created_ms);

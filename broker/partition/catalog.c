@@ -280,7 +280,7 @@ static void catalog_record(struct store *store, const struct topic *t, struct by
 
 static void catalog_record_topic(struct store *store, const struct topic *t)
 {
-    char text[1024];
+    char text[CATALOG_CHANGE_BYTES / 2 - TOPIC_NAME_MAX - 128];
     uint32_t n = catalog_text(t, text, sizeof(text));
     catalog_record(store, t, (struct bytes){ (const uint8_t *)text, n });
 }

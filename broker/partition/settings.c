@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "proto/envelope.h"
+
 static const struct setting rows[] = {
 #define X(field, name, kind, min, max, initial, help) { name, kind, min, max, initial, help },
     TOPIC_SETTINGS(X)
@@ -108,6 +110,32 @@ static bool text_is(struct bytes text, const char *word)
     return text.len == strlen(word) && strncasecmp(word, (const char *)text.at, text.len) == 0;
 }
 
+/* Names of envelope fields with commas between, as a bit each. */
+static bool parse_fields(struct bytes text, int64_t *out)
+{
+    *out = 0;
+    for (uint32_t begin = 0; text.len && begin <= text.len;) {
+        const uint8_t *comma = memchr(text.at + begin, ',', text.len - begin);
+        const uint32_t end = comma ? (uint32_t)(comma - text.at) : text.len;
+        const int field = envelope_find((struct bytes){ text.at + begin, end - begin });
+        if (field < 0)
+            return false;
+        *out |= 1ll << field;
+        begin = end + 1;
+    }
+    return true;
+}
+
+static void fields_text(int64_t set, char *out)
+{
+    int n = 0;
+    out[0] = '\0';
+    for (int field = 0; field < ENVELOPE_FIELDS; field++)
+        if (set >> field & 1)
+            n += snprintf(out + n, SETTINGS_TEXT_BYTES - (size_t)n, "%s%s", n ? "," : "",
+                          envelope_name((enum envelope_field)field));
+}
+
 static bool settings_parse(const struct setting *row, struct bytes value, int64_t *out)
 {
     switch (row->kind) {
@@ -121,6 +149,8 @@ static bool settings_parse(const struct setting *row, struct bytes value, int64_
     case SETTING_CLEANUP:
         *out = 0;
         return text_is(value, "delete");
+    case SETTING_FIELDS:
+        return parse_fields(value, out);
     }
     return false;
 }
@@ -134,6 +164,9 @@ void settings_text(const struct topic_settings *s, uint32_t i, char *out)
         return;
     case SETTING_CLEANUP:
         snprintf(out, SETTINGS_TEXT_BYTES, "delete");
+        return;
+    case SETTING_FIELDS:
+        fields_text(value, out);
         return;
     case SETTING_MS:
     case SETTING_BYTES:
@@ -177,6 +210,9 @@ static void settings_range(const struct setting *row, struct bytes value, char *
         return;
     case SETTING_CLEANUP:
         snprintf(at, left, "this version knows delete only");
+        return;
+    case SETTING_FIELDS:
+        snprintf(at, left, "give names of envelope fields with commas between: event_id,tenant_id");
         return;
     case SETTING_MS:
         snprintf(at, left, "give a time like 7d, 90m or 1500 (ms), at least %lld", (long long)row->min);

@@ -29,9 +29,11 @@
       "refuse timestamps further ahead than this")                                                           \
     X(timestamp_type, "message.timestamp.type", SETTING_TIMESTAMP_TYPE, 0, 1, 0,                             \
       "CreateTime keeps the producer's time, LogAppendTime sets the broker's")                               \
-    X(cleanup_policy, "cleanup.policy", SETTING_CLEANUP, 0, 0, 0, "delete: by retention")
+    X(cleanup_policy, "cleanup.policy", SETTING_CLEANUP, 0, 0, 0, "delete: by retention")                    \
+    X(envelope_require, "envelope.require", SETTING_FIELDS, 0, INT64_MAX, 0,                                 \
+      "envelope fields that every event must have, with commas between: event_id,tenant_id")
 
-enum setting_kind { SETTING_MS, SETTING_BYTES, SETTING_TIMESTAMP_TYPE, SETTING_CLEANUP };
+enum setting_kind { SETTING_MS, SETTING_BYTES, SETTING_TIMESTAMP_TYPE, SETTING_CLEANUP, SETTING_FIELDS };
 
 struct topic_settings {
 #define X(field, name, kind, min, max, initial, help) int64_t field;
@@ -47,7 +49,7 @@ struct setting {
     const char *help;
 };
 
-enum { SETTINGS_TEXT_BYTES = 64 };
+enum { SETTINGS_TEXT_BYTES = 384 /* the names of all fields of an envelope */ };
 
 /* Rows of the table, in order. */
 uint32_t settings_count(void);

@@ -510,8 +510,10 @@ static int pub_run(struct cli *cli)
 
     if (!rc)
         rc = pub_open(&pub);
-    if (rc)
+    if (rc) {
+        envelope_free(&pub.envelope);
         return rc;
+    }
     cli->out.survive =
         true; /* what was begun is published, whether or not somebody reads the acknowledgements */
     progress_begin(&pub.progress, cli->progress && pub.by_lines && !isatty(STDIN_FILENO), "events", 0);

@@ -183,6 +183,36 @@ class EnvelopeTest(CliCase):
         self.assertEqual((event["metadata"]["actor"], event["metadata"]["tenant_id"]), ("agent-7", "acme"))
         self.assertEqual((event["source"]["service"], event["source"]["node_id"]), ("svc", "n1"))
 
+    def test_a_topic_demands_fields(self):
+        self.run_cli("topic", "create", self.topic, "--partitions", "1", "--config",
+                     "envelope.require=tenant_id,event_id,user_id")
+        shown = json.loads(self.run_cli("topic", "describe", self.topic, "-o", "json").stdout)
+        self.assertIn("event_id,user_id,tenant_id", json.dumps(shown))
+        for codec in ("none", "lz4", "zstd"):
+            with self.subTest(codec=codec):
+                said = self.fails(4, "pub", self.topic, "{}", "--tenant", "acme", "--compress", codec)
+                self.assertIn("ENVELOPE_FIELD_MISSING", said)
+                self.assertIn("event 0 of the batch lacks user_id", said)
+                self.pub("{}" * 100, "--tenant", "acme", "--user", "u1", "--compress", codec)
+        self.assertIn("ENVELOPE_INVALID", self.fails(4, "pub", self.topic, "{}", "--bare", "-H", "ce_id=a b",
+                                                     "-H", "ce_tenantid=t", "-H", "ce_userid=u"))
+        self.assertEqual(len(self.read()), 3)
+        self.broker.restart(kill=True)
+        self.fails(4, "pub", self.topic, "{}", "--tenant", "acme")
+        self.run_cli("topic", "set", self.topic, "--unset", "envelope.require")
+        self.pub("{}", "--bare")
+        self.assertIn("envelope fields", self.fails(2, "topic", "set", self.topic, "envelope.require=colour"))
+
+    def test_the_event_is_named(self):
+        """Lines that share a batch: the first that lacks something is named, and nothing is stored half."""
+        self.run_cli("topic", "create", self.topic, "--partitions", "1", "--config", "envelope.require=correlation_id")
+        lines = [json.dumps(dict(RFC, correlation_id="c")), json.dumps(RFC)]
+        done = self.broker.run("pub", self.topic, "--lines", "--profile", "rfc", "--compress", "zstd", check=False,
+                               input="\n".join(lines).encode())
+        self.assertIn(done.returncode, (1, 7))
+        self.assertRegex(done.stderr.decode(), r"event [01] of the batch lacks correlation_id")
+        self.assertLess(len(self.read()), 2)
+
     def test_live_and_in_groups(self):
         self.pub("{}", "--id", "e1")
         live = self.run_cli("sub", self.topic, "--from", "start", "-n", "1", "-o", "jsonl", "--envelope").stdout
