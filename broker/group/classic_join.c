@@ -31,6 +31,11 @@ static enum classic_result find_group(struct groups *groups, struct bytes name, 
         return CLASSIC_NAME_INVALID;
     }
     *g = group_find(groups, name);
+    /* What is noted would pile up. */
+    if (groups->blocked && (!*g || !(*g)->kafka)) {
+        snprintf(why, GROUP_WHY_BYTES, "the journal has no room to remember a new group just now");
+        return CLASSIC_FULL;
+    }
     if (!*g)
         return groups_limit(groups, why) == ERR_OK ? CLASSIC_OK : CLASSIC_FULL;
     return group_kind_check(*g, true, why) == ERR_OK ? CLASSIC_OK : CLASSIC_KIND_MISMATCH;
