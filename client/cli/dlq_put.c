@@ -81,7 +81,7 @@ static void put_headers(struct put *p, const struct runnel_record *r)
     const size_t count = runnel_record_headers(r, found, r->header_count);
     p->headers = cli_alloc((count + PUT_HEADERS) * sizeof(*p->headers));
     for (size_t i = 0; i < count; i++) {
-        char *name = cli_alloc(found[i].name_len + 1); /* stays: the command ends soon */
+        char *name = cli_alloc(found[i].name_len + 1);
         memcpy(name, found[i].name, found[i].name_len);
         name[found[i].name_len] = 0;
         p->headers[i] = (struct runnel_header){ name, found[i].value, found[i].value_len };
@@ -90,6 +90,13 @@ static void put_headers(struct put *p, const struct runnel_record *r)
     for (size_t i = 0; i < PUT_HEADERS; i++)
         p->headers[count + i] = (struct runnel_header){ added[i][0], added[i][1], strlen(added[i][1]) };
     p->header_count = count + PUT_HEADERS;
+}
+
+static void put_headers_free(struct put *p)
+{
+    for (size_t i = 0; i + PUT_HEADERS < p->header_count; i++)
+        free((char *)p->headers[i].name);
+    free(p->headers);
 }
 
 static const char *put_setting(const struct runnel_topic *t, const char *name)
@@ -142,7 +149,7 @@ static int put_write(struct put *p, const struct runnel_record *r)
     event.header_count = p->header_count;
     event.partition = p->partition < runnel_producer_partitions(producer) ? (int32_t)p->partition : -1;
     const int rc = runnel_produce_wait(producer, &event, &delivery, PUT_WAIT_MS);
-    free(p->headers);
+    put_headers_free(p);
     if (rc < 0) {
         runnel_producer_close(producer, 0);
         return cli_fail_client(p->cli, p->to);
