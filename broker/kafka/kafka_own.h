@@ -214,6 +214,8 @@ const struct kafka_api *kafka_api_row(uint32_t i);
 enum net_take kafka_api_versions(struct kafka_session *s, const struct kafka_request *rq);
 /* The answer to a version that is not known: of the first version, which everybody reads. */
 enum net_take kafka_api_versions_unsupported(struct kafka_session *s, const struct kafka_request *rq);
+enum net_take kafka_describe_cluster(struct kafka_session *s, const struct kafka_request *rq);
+enum net_take kafka_sasl_handshake(struct kafka_session *s, const struct kafka_request *rq);
 enum net_take kafka_metadata(struct kafka_session *s, const struct kafka_request *rq);
 /* Where the client of this connection reaches the broker: the same in every reply. `host`:
  * LISTENER_HOST_BYTES. */

@@ -95,7 +95,7 @@ void kafka_address(const struct kafka_session *s, char *host, int32_t *port)
 
 /* ---- Metadata ---- */
 
-static void metadata_brokers(struct kafka_session *s, struct kafka_out *out)
+static void metadata_brokers(struct kafka_session *s, struct kafka_out *out, bool rack)
 {
     char host[LISTENER_HOST_BYTES];
     int32_t port;
@@ -104,8 +104,8 @@ static void metadata_brokers(struct kafka_session *s, struct kafka_out *out)
     kafka_put_i32(out, KAFKA_NODE);
     kafka_put_text(out, host);
     kafka_put_i32(out, port);
-    if (out->version >= 1)
-        kafka_put_string(out, (struct bytes){ 0 }); /* rack */
+    if (rack)
+        kafka_put_string(out, (struct bytes){ 0 });
     kafka_put_tags(out);
 }
 
@@ -232,7 +232,7 @@ enum net_take kafka_metadata(struct kafka_session *s, const struct kafka_request
     struct kafka_out *out = kafka_reply_begin(s, rq);
     if (rq->version >= 3)
         kafka_put_i32(out, 0); /* throttle time */
-    metadata_brokers(s, out);
+    metadata_brokers(s, out, rq->version >= 1);
     if (rq->version >= 2)
         kafka_put_text(out, s->kafka->cluster_id);
     if (rq->version >= 1)
@@ -246,4 +246,33 @@ enum net_take kafka_metadata(struct kafka_session *s, const struct kafka_request
     kafka_put_tags(out);
     /* A new topic is told of when it is durable, or a client could write to one that a crash takes back. */
     return kafka_reply_end(s, rq, s->changed);
+}
+
+/* ---- DescribeCluster, SaslHandshake ---- */
+
+enum net_take kafka_describe_cluster(struct kafka_session *s, const struct kafka_request *rq)
+{
+    enum { ENDPOINT_BROKERS = 1 };
+    struct kafka_out *out = kafka_reply_begin(s, rq);
+    kafka_put_i32(out, 0); /* throttle time */
+    kafka_put_i16(out, KAFKA_OK);
+    kafka_put_string(out, (struct bytes){ 0 });
+    if (rq->version >= 1)
+        kafka_put_i8(out, ENDPOINT_BROKERS);
+    kafka_put_text(out, s->kafka->cluster_id);
+    kafka_put_i32(out, KAFKA_NODE);
+    metadata_brokers(s, out, true);
+    kafka_put_i32(out, KAFKA_UNSET_OPERATIONS);
+    kafka_put_tags(out);
+    return kafka_reply_end(s, rq, 0);
+}
+
+/* Nothing authenticates clients yet: no mechanism is spoken. */
+enum net_take kafka_sasl_handshake(struct kafka_session *s, const struct kafka_request *rq)
+{
+    struct kafka_out *out = kafka_reply_begin(s, rq);
+    kafka_put_i16(out, KAFKA_UNSUPPORTED_SASL_MECHANISM);
+    kafka_put_count(out, 0);
+    kafka_put_tags(out);
+    return kafka_reply_end(s, rq, 0);
 }

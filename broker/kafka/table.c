@@ -8,6 +8,7 @@
  * left out.
  */
 #include "base/check.h"
+#include "kafka/admin.h"
 #include "kafka/group_own.h"
 
 static const struct kafka_api KAFKA_TABLE[] = {
@@ -20,6 +21,12 @@ static const struct kafka_api KAFKA_TABLE[] = {
     KAFKA_GROUP_APIS(X)
 #undef X
         { 18, 0, 3, 3, false, "ApiVersions", "3:s 3:s", kafka_api_versions },
+#define X(key, min, max, flexible, name, layout, handler)                                                    \
+    { key, min, max, flexible, false, name, layout, handler },
+    KAFKA_ADMIN_APIS(X)
+#undef X
+        { 17, 0, 1, INT16_MAX, false, "SaslHandshake", "s", kafka_sasl_handshake },
+    { 60, 0, 1, 0, false, "DescribeCluster", "b 1:b", kafka_describe_cluster },
     { 22, 0, 4, 2, false, "InitProducerId", "S i 3:l 3:h", kafka_init_producer_id },
     { 23, 2, 4, 4, false, "OffsetForLeaderEpoch", "3:i [s[i i i]]", kafka_offset_for_leader_epoch },
 };

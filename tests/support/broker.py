@@ -62,11 +62,12 @@ class Broker:
     # ---- life ----
 
     def start(self, timeout=30.0, args=()):
-        """Starts it and waits for the ready line. Later starts listen on the first one's port."""
+        """Starts it and waits for the ready line. Later starts listen on the first one's ports."""
         assert self.process is None, "it runs already"
         command = self.wrapper + [binary("runneld"), "--data", self.data]
         command += ["--listen", self.url or "tcp://127.0.0.1:0"]
-        command += self.args + list(args)
+        again = "kafka://" + self.kafka if self.kafka else None
+        command += [again if again and a == "kafka://127.0.0.1:0" else a for a in self.args] + list(args)
         self.starts += 1
         with open(self.messages_path, "ab") as messages:
             self.process = subprocess.Popen(
