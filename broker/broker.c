@@ -28,6 +28,7 @@
 #include "net/net.h"
 #include "partition/store.h"
 #include "proto/wire_group.h"
+#include "schema/registry.h"
 
 enum {
     /* Descriptors that are not connections: segments being written (at most 1,024 are kept open), reads of
@@ -60,6 +61,8 @@ struct broker {
     struct kafka *kafka;
     struct net_door native;
     struct groups *groups;
+    struct registry *registry;
+    struct store_state states[2]; /* what those two remember */
     struct listener *listeners[CONFIG_LISTEN_MAX];
     uint32_t listener_count;
     struct store_report report;
@@ -179,6 +182,10 @@ static void broker_stats(void *ctx, stat_visit visit, void *visit_ctx)
 #define X(name, kind, help) visit(visit_ctx, "groups", #name, kind, g->name);
     GROUPS_STATS(X)
 #undef X
+    const struct registry_stats *r = registry_stats(b->registry);
+#define X(name, kind, help) visit(visit_ctx, "schemas", #name, kind, r->name);
+    REGISTRY_STATS(X)
+#undef X
     kafka_stats_visit(b->kafka, visit, visit_ctx);
     visit(visit_ctx, "work", "pending", STAT_GAUGE, work_pending(b->work));
 }
@@ -286,8 +293,12 @@ static int broker_open(struct broker *b, char *why)
     const struct groups_events groups_events = api_groups_events(b->api);
     b->groups = groups_create(&groups_options, b->timers, &b->clock, &groups_events);
     struct store_options store_options = broker_store_options(c);
-    store_options.states = groups_store_state(b->groups);
-    store_options.state_count = 1;
+    b->registry = registry_create(1, &b->clock);
+    const struct store_state states[] = { *groups_store_state(b->groups),
+                                          *registry_store_state(b->registry) };
+    memcpy(b->states, states, sizeof(states));
+    store_options.states = b->states;
+    store_options.state_count = sizeof(states) / sizeof(states[0]);
     const struct store_events events = { b, broker_store_durable, broker_store_room, broker_store_failed };
     rc =
         store_open(&b->store, &store_options, b->io, b->work, b->timers, &b->clock, &events, &b->report, why);
@@ -299,7 +310,9 @@ static int broker_open(struct broker *b, char *why)
         (struct net_door){ b->net, &NET_NATIVE, (uint32_t)c->frame_bytes_max, api_net_events(b->api) };
     const struct api_extra extra = { b, broker_stats };
     groups_attach(b->groups, b->store);
+    registry_attach(b->registry, b->store);
     api_attach(b->api, b->store, b->net, b->groups, &extra, b->report.broker_id);
+    api_attach_registry(b->api, b->registry);
     kafka_attach(b->kafka, b->store, b->net, b->groups, b->report.broker_id);
     /* Listening last: nobody is let in before everything is recovered. */
     return broker_listen(b, why);
@@ -543,6 +556,7 @@ void broker_destroy(struct broker *b)
         api_destroy(b->api);
         kafka_destroy(b->kafka);
         groups_destroy(b->groups);
+        registry_destroy(b->registry);
         store_destroy(b->store);
         work_destroy(b->work);
         timers_destroy(b->timers);

@@ -105,6 +105,15 @@
     X(SCHEMA_MISMATCH, 105, false, "the event does not fit the schema", "see the text; correct the event")   \
     X(SCHEMA_CHECK_LIMIT, 106, false, "checking the event would take too long",                              \
       "simplify the schema's patterns, or send smaller events")                                              \
+    X(SUBJECT_NOT_FOUND, 107, false, "no such subject", "see `runnel schema list`")                          \
+    X(SCHEMA_NOT_FOUND, 108, false, "no such version or id of a schema", "see `runnel schema list`")         \
+    X(SCHEMA_INCOMPATIBLE, 109, false, "the schema is not compatible with the versions before it",           \
+      "see the text; `runnel schema diff` shows what changed")                                               \
+    X(SCHEMA_REFERENCED, 110, false, "another schema refers to it", "delete that one first")                 \
+    X(SCHEMA_NOT_DELETED, 111, false, "only what is deleted already can be deleted for good",                \
+      "delete it first")                                                                                     \
+    X(SUBJECT_NAME_INVALID, 112, false, "not the name of a subject",                                         \
+      "use 1 to 255 ASCII characters without spaces")                                                        \
     /* envelopes */                                                                                          \
     X(ENVELOPE_FIELD_MISSING, 130, false, "an event lacks a field that its topic demands",                   \
       "fill it in; `runnel topic describe` shows envelope.require")                                          \

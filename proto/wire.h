@@ -81,7 +81,13 @@ enum wire_flags {
     X(GROUP_BREAKER, 75)                                                                                     \
     X(GROUP_FORGET, 76)                                                                                      \
     X(GROUP_REDRIVE, 77)                                                                                     \
-    X(GROUP_COMMIT, 78)
+    X(GROUP_COMMIT, 78)                                                                                      \
+    X(SCHEMA_REGISTER, 100)                                                                                  \
+    X(SCHEMA_GET, 101)                                                                                       \
+    X(SCHEMA_LIST, 102)                                                                                      \
+    X(SCHEMA_CHECK, 103)                                                                                     \
+    X(SCHEMA_DELETE, 104)                                                                                    \
+    X(SCHEMA_LEVEL, 105)
 
 enum wire_op {
 #define X(name, code) WIRE_OP_##name = code,

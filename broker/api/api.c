@@ -45,6 +45,11 @@ void api_attach(struct api *api, struct store *store, struct net *net, struct gr
     api->extra = *extra;
 }
 
+void api_attach_registry(struct api *api, struct registry *registry)
+{
+    api->registry = registry;
+}
+
 void api_reload(struct api *api, const struct api_options *options)
 {
     const struct api_options old = api->options;

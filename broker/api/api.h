@@ -31,6 +31,7 @@ struct api;
 struct clock;
 struct groups;
 struct groups_events;
+struct registry;
 struct store;
 struct timers;
 
@@ -77,6 +78,8 @@ struct api *api_create(const struct api_options *options, struct timers *timers,
 /* All exist from here on; before the first turn. */
 void api_attach(struct api *api, struct store *store, struct net *net, struct groups *groups,
                 const struct api_extra *extra, const uint8_t broker_id[16]);
+/* The registry of schemas, before the first turn, too. */
+void api_attach_registry(struct api *api, struct registry *registry);
 void api_reload(struct api *api, const struct api_options *options);
 /* All connections are closed, and no read is running (api_idle()). */
 void api_destroy(struct api *api);

@@ -90,6 +90,7 @@ struct api {
     struct clock *clock;
     struct store *store;
     struct net *net;
+    struct registry *registry;
     struct api_extra extra;
     uint8_t broker_id[16];
     bool draining, failed, offering;
@@ -263,6 +264,14 @@ enum net_take topics_set(struct session *s, const struct request *rq);
 enum net_take topics_add_partitions(struct session *s, const struct request *rq);
 enum net_take topics_delete(struct session *s, const struct request *rq);
 void topics_session_closed(struct session *s);
+
+/* schemas.c */
+enum net_take schemas_register(struct session *s, const struct request *rq);
+enum net_take schemas_get(struct session *s, const struct request *rq);
+enum net_take schemas_list(struct session *s, const struct request *rq);
+enum net_take schemas_check(struct session *s, const struct request *rq);
+enum net_take schemas_delete(struct session *s, const struct request *rq);
+enum net_take schemas_level(struct session *s, const struct request *rq);
 
 /* observe.c */
 enum net_take observe_stat(struct session *s, const struct request *rq);

@@ -161,6 +161,12 @@ static const dispatch_run DISPATCH_TABLE[] = {
     [WIRE_OP_GROUP_FORGET] = group_admin_forget,
     [WIRE_OP_GROUP_REDRIVE] = group_redrive_request,
     [WIRE_OP_GROUP_COMMIT] = group_admin_commit,
+    [WIRE_OP_SCHEMA_REGISTER] = schemas_register,
+    [WIRE_OP_SCHEMA_GET] = schemas_get,
+    [WIRE_OP_SCHEMA_LIST] = schemas_list,
+    [WIRE_OP_SCHEMA_CHECK] = schemas_check,
+    [WIRE_OP_SCHEMA_DELETE] = schemas_delete,
+    [WIRE_OP_SCHEMA_LEVEL] = schemas_level,
     [WIRE_OP_STAT] = observe_stat,
     [WIRE_OP_HEALTH] = observe_health,
 };

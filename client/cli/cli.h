@@ -108,6 +108,13 @@ enum option_id {
     OPT_ERROR_MESSAGE,
     OPT_ERROR_STACK,
     OPT_RETRIES,
+    OPT_REFERENCE,
+    OPT_FORCE,
+    OPT_DELETED,
+    OPT_PERMANENT,
+    OPT_SCHEMA_ID,
+    OPT_AGAINST,
+    OPT_SCHEMA,
 };
 
 struct cli {
@@ -186,6 +193,9 @@ int cli_confirm(struct cli *cli, const char *question);
 int cli_number(struct cli *cli, int id, int64_t min, int64_t max, int64_t initial, int64_t *out);
 int cli_duration(struct cli *cli, int id, int64_t initial_ms, int64_t *out);
 
+/* The whole of a file, or (path NULL) of standard input; free() it. 0, or an exit code. */
+int cli_read_all(const char *path, char **out, size_t *len);
+
 /* ---- commands, one file per noun ---- */
 extern const struct command pub_command, read_command, sub_command, replay_command;
 extern const struct command topic_create_command, topic_list_command, topic_describe_command,
@@ -194,6 +204,9 @@ extern const struct command group_list_command, group_describe_command, group_la
     group_set_command, group_breaker_command, group_delete_command, group_forget_command;
 extern const struct command dlq_list_command, dlq_stats_command, dlq_show_command, dlq_redrive_command,
     dlq_discard_command, dlq_put_command;
+extern const struct command schema_register_command, schema_list_command, schema_get_command,
+    schema_check_command, schema_validate_command, schema_diff_command, schema_compat_command,
+    schema_delete_command;
 extern const struct command health_command, stat_command, version_command, verify_command, errors_command,
     completion_command, help_command;
 

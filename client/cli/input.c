@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -79,4 +80,42 @@ bool input_read(struct input *in)
     in->end = n == 0;
     in->filled += (size_t)n;
     return true;
+}
+
+/* ---- all at once ---- */
+
+/* Everything that comes, up to what no broker would take; *len is then more than INPUT_LINE_MAX. */
+static char *read_fd(int fd, size_t *len)
+{
+    size_t size = 1 << 16;
+    char *buffer = cli_alloc(size);
+    ssize_t n = 1;
+
+    for (*len = 0; n != 0 && *len <= INPUT_LINE_MAX; *len += n > 0 ? (size_t)n : 0) {
+        if (*len == size)
+            buffer = cli_realloc(buffer, size *= 2);
+        n = read(fd, buffer + *len, size - *len);
+        if (n < 0 && errno != EINTR) {
+            free(buffer);
+            return NULL;
+        }
+    }
+    return buffer;
+}
+
+int cli_read_all(const char *path, char **out, size_t *len)
+{
+    const int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    const char *name = path ? path : "standard input";
+    const int open_error = errno;
+
+    *out = fd < 0 ? NULL : read_fd(fd, len);
+    if (!*out)
+        return cli_fail(fd < 0 && open_error == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, name,
+                        "check the file's name and rights", "cannot read it: %s", strerror(errno));
+    if (path)
+        close(fd);
+    if (*len > INPUT_LINE_MAX)
+        return cli_fail(EXIT_REFUSED, name, "split it up", "more than 16 MiB");
+    return EXIT_DONE;
 }

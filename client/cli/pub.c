@@ -366,43 +366,6 @@ static int pub_result(struct pub *pub)
 
 /* ---- setting up ---- */
 
-/* Everything that comes, up to what no broker would take; *len is then more than INPUT_LINE_MAX. */
-static char *pub_read_fd(int fd, size_t *len)
-{
-    size_t size = 1 << 16;
-    char *buffer = cli_alloc(size);
-    ssize_t n = 1;
-
-    for (*len = 0; n != 0 && *len <= INPUT_LINE_MAX; *len += n > 0 ? (size_t)n : 0) {
-        if (*len == size)
-            buffer = cli_realloc(buffer, size *= 2);
-        n = read(fd, buffer + *len, size - *len);
-        if (n < 0 && errno != EINTR) {
-            free(buffer);
-            return NULL;
-        }
-    }
-    return buffer;
-}
-
-/* The whole of a file, or (path NULL) of standard input. */
-static int pub_read_all(const char *path, char **out, size_t *len)
-{
-    const int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-    const char *name = path ? path : "standard input";
-    const int open_error = errno;
-
-    *out = fd < 0 ? NULL : pub_read_fd(fd, len);
-    if (!*out)
-        return cli_fail(fd < 0 && open_error == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, name,
-                        "check the file's name and rights", "cannot read it: %s", strerror(errno));
-    if (path)
-        close(fd);
-    if (*len > INPUT_LINE_MAX)
-        return cli_fail(EXIT_REFUSED, name, "publish it in parts", "a payload of more than 16 MiB");
-    return EXIT_DONE;
-}
-
 static int pub_one(struct pub *pub, const char *payload)
 {
     char *value = NULL;
@@ -412,9 +375,9 @@ static int pub_one(struct pub *pub, const char *payload)
     if (!payload && isatty(STDIN_FILENO))
         return cli_usage("write it behind the topic, or pipe it in", "no payload");
     if (!payload || !strcmp(payload, "-")) {
-        rc = pub_read_all(NULL, &value, &len);
+        rc = cli_read_all(NULL, &value, &len);
     } else if (payload[0] == '@') {
-        rc = pub_read_all(payload + 1, &value, &len);
+        rc = cli_read_all(payload + 1, &value, &len);
     } else {
         len = strlen(payload);
         value = cli_copy(payload, len);

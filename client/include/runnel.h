@@ -116,6 +116,7 @@ enum {
     RUNNEL_E_GROUP_NOT_FOUND = 80,
     RUNNEL_E_STALE_GENERATION = 83,
     RUNNEL_E_EVENT_NOT_LEASED = 84,
+    RUNNEL_E_SUBJECT_NOT_FOUND = 107,
     RUNNEL_E_ENVELOPE_FIELD_MISSING = 130,
     RUNNEL_E_ENVELOPE_INVALID = 131,
     RUNNEL_E_TIMEOUT = 200,
@@ -622,5 +623,7 @@ RUNNEL_API const char *runnel_broker_version(const runnel_client *client);
 #ifdef __cplusplus
 }
 #endif
+
+#include "runnel_schema.h"
 
 #endif

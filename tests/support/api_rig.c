@@ -217,14 +217,19 @@ void api_rig_open(struct api_rig *rig)
     group_settings_init(&groups_options.defaults);
     const struct groups_events groups_events = api_groups_events(rig->api);
     rig->groups = groups_create(&groups_options, rig->timers, &rig->clock, &groups_events);
-    store_options.states = groups_store_state(rig->groups);
-    store_options.state_count = 1;
+    rig->registry = registry_create(1, &rig->clock);
+    rig->states[0] = *groups_store_state(rig->groups);
+    rig->states[1] = *registry_store_state(rig->registry);
+    store_options.states = rig->states;
+    store_options.state_count = 2;
     const struct store_events events = { rig, rig_durable, rig_room, rig_failed };
     CHECK(store_open(&rig->store, &store_options, rig->io, rig->work, rig->timers, &rig->clock, &events,
                      &report, rig->why) == 0);
     const struct api_extra extra = { 0 };
     groups_attach(rig->groups, rig->store);
     api_attach(rig->api, rig->store, NULL, rig->groups, &extra, report.broker_id);
+    registry_attach(rig->registry, rig->store);
+    api_attach_registry(rig->api, rig->registry);
 }
 
 void api_rig_turn(struct api_rig *rig)
@@ -282,6 +287,7 @@ void api_rig_close(struct api_rig *rig)
         api_rig_turn(rig);
     api_destroy(rig->api);
     groups_destroy(rig->groups);
+    registry_destroy(rig->registry);
     store_destroy(rig->store);
     while (work_pending(rig->work)) {
         io_turn(rig->io, 1000000, true);

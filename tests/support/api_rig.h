@@ -17,8 +17,10 @@
 #include "base/clock.h"
 #include "net/conn.h"
 #include "net/net.h"
+#include "partition/state.h"
 #include "partition/store.h"
 #include "proto/wire.h"
+#include "schema/registry.h"
 
 enum { API_RIG_CONNS = 8, API_RIG_LENT = 4096, API_RIG_OUT = 2 << 20 };
 
@@ -37,6 +39,8 @@ struct api_rig {
     struct clock clock;
     struct store *store;
     struct groups *groups;
+    struct registry *registry;
+    struct store_state states[2];
     struct api *api;
     struct net_events events;
     struct api_rig_conn conns[API_RIG_CONNS];

@@ -19,7 +19,7 @@ ROOMS = {
     "proto": [],
     "proto/schema": ["proto"],
     "client/include": [],
-    "client": ["client/include", "proto"],
+    "client": ["client/include", "proto", "proto/schema"],
     "client/cli": ["client/include"],
     "client/examples": ["client/include"],
     "bench": ["client/include", "proto", "proto/schema"],
@@ -29,11 +29,13 @@ ROOMS = {
     "broker/log": ["broker/base", "broker/io", "proto"],
     "broker/partition": ["broker/base", "broker/io", "broker/journal", "broker/log", "proto"],
     "broker/group": ["broker/base", "broker/io", "broker/partition", "proto"],
+    "broker/schema": ["broker/base", "broker/io", "broker/partition", "proto", "proto/schema"],
     "broker/net": ["broker/base", "broker/io", "proto"],
-    "broker/api": ["broker/base", "broker/io", "broker/net", "broker/partition", "broker/group", "proto"],
+    "broker/api": ["broker/base", "broker/io", "broker/net", "broker/partition", "broker/group", "broker/schema",
+                   "proto", "proto/schema"],
     "broker/kafka": ["broker/base", "broker/io", "broker/net", "broker/partition", "broker/group", "proto"],
     "broker": ["broker/base", "broker/io", "broker/journal", "broker/log", "broker/partition", "broker/group",
-               "broker/net", "broker/api", "broker/kafka", "proto"],
+               "broker/schema", "broker/net", "broker/api", "broker/kafka", "proto"],
 }
 # A room's own business, whatever the table says: nobody outside includes these.
 PRIVATE_HEADER = re.compile(r"(^|_)(internal|own|ring)\.h$")
