@@ -7,7 +7,9 @@
 
 #include "schema/registry_own.h"
 
-enum { RESOLVE_DEPTH_MAX = 16 };
+/* References of references are looked through this far, and so many of them in all for one $ref: a few that
+ * each have many would else be more than can be counted. */
+enum { RESOLVE_DEPTH_MAX = 16, RESOLVE_LOOKS_MAX = 1024 };
 
 /* ---- references ---- */
 
@@ -20,9 +22,11 @@ static bool name_is(struct bytes name, struct bytes uri, struct bytes reference)
 }
 
 static bool resolve_in(const struct registry *r, const struct registry_candidate *candidate, struct bytes uri,
-                       struct bytes reference, struct bytes *text, uint32_t depth)
+                       struct bytes reference, struct bytes *text, uint32_t depth, uint32_t *looks)
 {
     for (uint32_t i = 0; i < candidate->reference_count && depth < RESOLVE_DEPTH_MAX; i++) {
+        if (++*looks > RESOLVE_LOOKS_MAX)
+            return false;
         const struct registry_reference *ref = &candidate->references[i];
         const struct subject *s = subject_find(r, ref->subject);
         const struct version *v = s ? version_find(s, ref->version) : NULL;
@@ -33,7 +37,7 @@ static bool resolve_in(const struct registry *r, const struct registry_candidate
             return true;
         }
         const struct registry_candidate further = candidate_of(v->body);
-        if (resolve_in(r, &further, uri, reference, text, depth + 1))
+        if (resolve_in(r, &further, uri, reference, text, depth + 1, looks))
             return true;
     }
     return false;
@@ -42,7 +46,8 @@ static bool resolve_in(const struct registry *r, const struct registry_candidate
 bool registry_resolve(void *ctx, struct bytes uri, struct bytes reference, struct bytes *text)
 {
     const struct resolver *resolver = ctx;
-    return resolve_in(resolver->registry, resolver->candidate, uri, reference, text, 0);
+    uint32_t looks = 0;
+    return resolve_in(resolver->registry, resolver->candidate, uri, reference, text, 0, &looks);
 }
 
 static enum error references_valid(struct registry *r, const struct registry_candidate *candidate, char *why)

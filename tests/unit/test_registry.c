@@ -230,6 +230,28 @@ Test(registry, references_lead_to_versions_and_hold_them)
     cr_assert_eq(drop("money", 0, false), ERR_OK);
 }
 
+/* Twelve schemas that refer to the one before 32 times each: 32^12 ways to look for a name that nobody has.
+ */
+Test(registry, references_that_multiply_end)
+{
+    struct registry_reference references[REGISTRY_REFERENCES_MAX];
+    char names[REGISTRY_REFERENCES_MAX][8], subject[8] = "r0", text[64];
+    cr_assert_eq(put(subject, "{}"), ERR_OK);
+    for (int level = 1; level <= 12; level++) {
+        char before[8];
+        memcpy(before, subject, sizeof(before));
+        snprintf(subject, sizeof(subject), "r%d", level);
+        for (uint32_t i = 0; i < REGISTRY_REFERENCES_MAX; i++) {
+            snprintf(names[i], sizeof(names[i]), "n%u", i);
+            references[i] = (struct registry_reference){ bytes_of(names[i]), bytes_of(before), 1 };
+        }
+        snprintf(text, sizeof(text), "{\"maxLength\":%d}", level);
+        cr_assert_eq(put_with(subject, text, references, REGISTRY_REFERENCES_MAX), ERR_OK, "%s", why);
+    }
+    cr_assert_eq(put_with("last", "{\"$ref\":\"nobody\"}", references, REGISTRY_REFERENCES_MAX),
+                 ERR_SCHEMA_REFERENCE);
+}
+
 Test(registry, what_is_refused_changes_nothing)
 {
     static char large[REGISTRY_TEXT_MAX + 64];
