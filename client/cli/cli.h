@@ -115,6 +115,7 @@ enum option_id {
     OPT_SCHEMA_ID,
     OPT_AGAINST,
     OPT_SCHEMA,
+    OPT_APPLY,
 };
 
 struct cli {
@@ -206,7 +207,7 @@ extern const struct command dlq_list_command, dlq_stats_command, dlq_show_comman
     dlq_discard_command, dlq_put_command;
 extern const struct command schema_register_command, schema_list_command, schema_get_command,
     schema_check_command, schema_validate_command, schema_diff_command, schema_compat_command,
-    schema_delete_command;
+    schema_delete_command, schema_sync_command;
 extern const struct command health_command, stat_command, version_command, verify_command, errors_command,
     completion_command, help_command;
 

@@ -38,6 +38,7 @@ const struct command *const args_commands[] = {
     &schema_diff_command,
     &schema_compat_command,
     &schema_delete_command,
+    &schema_sync_command,
     &health_command,
     &stat_command,
     &verify_command,

@@ -119,6 +119,32 @@ class Registry(SchemaCase):
         self.fails(4, "schema", "validate", self.topic, self.file('{"total":-1}', "event.json"))
         self.assertIn("SCHEMA_REFERENCED", self.fails(4, "schema", "delete", "money", "--yes"))
 
+    def test_sync_is_all_or_nothing(self):
+        folder = pathlib.Path(self.directory.name, "schemas")
+        folder.mkdir()
+
+        def put(name, schema):
+            (folder / (self.topic + "." + name + ".json")).write_text(json.dumps(schema, indent=1) + "\n")
+
+        def sync(*args, code=0):
+            done = self.run_cli("-o", "jsonl", "schema", "sync", str(folder), *args, check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
+            mine = [r for r in rows(done.stdout) if r["subject"].startswith(self.topic)]
+            return {r["subject"].rpartition(".")[2]: (r["version"], r["status"]) for r in mine}
+
+        put("a", closed("x"))
+        put("b", closed("y"))
+        self.assertEqual(sync(), {"a": (0, "new"), "b": (0, "new")})
+        self.assertEqual(sync(), {"a": (0, "new"), "b": (0, "new")}, "a dry run changes nothing")
+        self.assertEqual(sync("--apply"), {"a": (1, "registered"), "b": (1, "registered")})
+        put("a", closed("x", "z"))
+        put("b", closed("other"))
+        self.assertEqual(sync("--apply", code=4), {"a": (1, "changed"), "b": (1, "refused")})
+        put("b", closed("y"))
+        self.assertEqual(sync("--apply"), {"a": (2, "registered"), "b": (1, "same")})
+        (folder / (self.topic + ".b.json")).unlink()
+        self.assertEqual(sync(), {"a": (2, "same"), "b": (1, "only in the registry")})
+
     def test_deletion_in_two_steps(self):
         made = self.register(self.topic, closed("only_here"))
         self.assertIn("SCHEMA_NOT_DELETED", self.fails(4, "schema", "delete", self.topic, "--permanent", "--yes"))
