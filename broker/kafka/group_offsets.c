@@ -20,8 +20,8 @@ bool kafka_group_room(struct kafka_session *s, uint64_t state_bytes, enum kafka_
         *error = KAFKA_COORDINATOR_NOT_AVAILABLE; /* clients look for it again, and wait */
         return true;
     }
-    if (state_bytes > kafka->options.produce_bytes_max) {
-        *error = KAFKA_INVALID_REQUEST; /* would never fit */
+    if (state_bytes > kafka->options.produce_bytes_max / 2) { /* half: batches have headers */
+        *error = KAFKA_INVALID_REQUEST;                       /* would never fit */
         return true;
     }
     return kafka_room_for(s, JOURNAL_RESERVED, 1, 0) &&

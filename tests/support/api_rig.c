@@ -154,12 +154,18 @@ static void rig_failed(void *ctx, const char *text)
 
 static void rig_durable(void *ctx, uint64_t sequence)
 {
-    api_durable(((struct api_rig *)ctx)->api, sequence);
+    struct api_rig *rig = ctx;
+    api_durable(rig->api, sequence);
+    if (rig->other.durable)
+        rig->other.durable(rig->other.ctx, sequence);
 }
 
 static void rig_room(void *ctx)
 {
-    api_room(((struct api_rig *)ctx)->api);
+    struct api_rig *rig = ctx;
+    api_room(rig->api);
+    if (rig->other.room)
+        rig->other.room(rig->other.ctx);
 }
 
 static void rig_options(struct store_options *o)
@@ -230,20 +236,21 @@ void api_rig_open(struct api_rig *rig)
     api_attach(rig->api, rig->store, NULL, rig->groups, &extra, report.broker_id);
     registry_attach(rig->registry, rig->store);
     api_attach_registry(rig->api, rig->registry);
+    memcpy(rig->broker_id, report.broker_id, sizeof(rig->broker_id));
 }
 
 void api_rig_turn(struct api_rig *rig)
 {
     const uint64_t wait = timers_wait(rig->timers, rig->clock.mono_ns);
-    io_turn(rig->io,
-            api_busy(rig->api) || groups_busy(rig->groups) ? 0
-            : wait < 1000000                               ? wait
-                                                           : 1000000,
-            true);
+    const bool busy = api_busy(rig->api) || groups_busy(rig->groups) ||
+                      (rig->other.busy && rig->other.busy(rig->other.ctx));
+    io_turn(rig->io, busy ? 0 : wait < 1000000 ? wait : 1000000, true);
     clock_update(&rig->clock);
     work_collect(rig->work);
     timers_fire(rig->timers, rig->clock.mono_ns);
     api_turn_begin(rig->api);
+    if (rig->other.turn_begin)
+        rig->other.turn_begin(rig->other.ctx);
     groups_turn_begin(rig->groups);
     groups_turn_end(rig->groups);
     store_turn_end(rig->store);

@@ -32,6 +32,15 @@ struct api_rig_conn {
     uint32_t out_bytes, reserved, taken; /* taken: read by api_rig_reply() */
 };
 
+/* Another protocol's door beside the api, on the same store and groups: what the broker tells it. */
+struct api_rig_other {
+    void *ctx;
+    void (*durable)(void *ctx, uint64_t sequence);
+    void (*room)(void *ctx);
+    void (*turn_begin)(void *ctx);
+    bool (*busy)(void *ctx);
+};
+
 struct api_rig {
     struct io *io;
     struct work *work;
@@ -42,7 +51,9 @@ struct api_rig {
     struct registry *registry;
     struct store_state states[2];
     struct api *api;
-    struct net_events events;
+    struct net_events events; /* of connections: the api's, unless the test says otherwise */
+    struct api_rig_other other;
+    uint8_t broker_id[16];
     struct api_rig_conn conns[API_RIG_CONNS];
     struct {
         const uint8_t *data;
