@@ -32,7 +32,7 @@ def assignment(topic, *partitions):
 class Member:
     """One consumer on a connection of its own."""
 
-    def __init__(self, case, version=5, instance=None, topics=None, session=10000):
+    def __init__(self, case, version=5, instance=None, topics=None, session=60000):
         self.wire, self.group, self.instance, self.session = case.wire(), case.group, instance, session
         self.version = version  # of JoinGroup; the others go along
         self.topics = topics or [case.topic]
@@ -258,8 +258,10 @@ class Groups(KafkaCase):
 
     def test_sessions_run_out(self):
         self.create()
-        a = self.alone(session=200)
+        a = self.alone()
         self.assertEqual(a.commit(self.topic, {0: 3}), [OK])
+        a.session = 200
+        self.assertEqual(a.join(), OK)  # the last that it says
         self.until(lambda: not self.group_row()["members"])
         self.assertEqual(a.beat(), UNKNOWN_MEMBER)
         self.assertEqual(a.commit(self.topic, {0: 4}), [UNKNOWN_MEMBER])
