@@ -87,6 +87,7 @@ static struct store_options broker_store_options(const struct config *c)
 {
     return (struct store_options){ .data_dir = c->data_dir,
                                    .topic_defaults = c->topic_defaults,
+                                   .rules = &c->rules,
                                    .partitions_default = (uint32_t)c->topic_partitions_default,
                                    .topics_max = (uint32_t)c->topics_max,
                                    .partitions_max = (uint32_t)c->partitions_max,

@@ -47,6 +47,7 @@ void config_init(struct config *c)
     for (uint32_t i = 0; i < ARRAY_LEN(CONFIG_TABLE); i++)
         *config_field(c, &CONFIG_TABLE[i]) = CONFIG_TABLE[i].initial;
     settings_init(&c->topic_defaults);
+    c->rules.naming = NAMING_WARN;
 }
 
 /* ---- names ---- */
@@ -97,6 +98,8 @@ static void config_unknown(const char *name, char *why)
     struct config_nearest n = { .wanted = name, .distance = UINT32_MAX };
     config_nearer(&n, "", "data.dir");
     config_nearer(&n, "", "listen");
+    config_nearer(&n, "", "naming.policy");
+    config_nearer(&n, "", "templates");
     for (uint32_t i = 0; i < ARRAY_LEN(CONFIG_TABLE); i++)
         config_nearer(&n, "", CONFIG_TABLE[i].name);
     for (uint32_t i = 0; i < settings_count(); i++)
@@ -285,6 +288,8 @@ bool config_set(struct config *c, const char *name, const char *value, char *why
     }
     if (strcmp(name, "listen") == 0)
         return config_set_listen(c, value, why);
+    if (strcmp(name, "naming.policy") == 0)
+        return config_set_naming(c, value, why);
     const struct config_key *key = config_find(name);
     if (key)
         return config_set_key(c, key, value, why);
@@ -330,8 +335,14 @@ static bool config_variable_key(const char *variable, char *name, size_t bytes)
             return true;
         }
     }
-    snprintf(name, bytes, "%s", strcmp(variable, "RUNNEL_DATA_DIR") == 0 ? "data.dir" : "listen");
-    return strcmp(variable, "RUNNEL_DATA_DIR") == 0 || strcmp(variable, "RUNNEL_LISTEN") == 0;
+    static const char *const others[] = { "data.dir", "listen", "naming.policy" };
+    for (uint32_t i = 0; i < ARRAY_LEN(others); i++) {
+        config_variable("", others[i], candidate, sizeof(candidate));
+        snprintf(name, bytes, "%s", others[i]);
+        if (strcmp(candidate, variable) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* Does a variable start with "RUNNEL_" and the first word of one of our dotted keys? */

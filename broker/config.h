@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "partition/rules.h"
 #include "partition/settings.h"
 
 enum {
@@ -129,6 +130,7 @@ struct config {
     CONFIG_KEYS(X)
 #undef X
     struct topic_settings topic_defaults;
+    struct topic_rules rules;
 };
 
 /* A row of the table. */
@@ -152,6 +154,12 @@ bool config_set(struct config *c, const char *name, const char *value, char *why
 bool config_listen(struct config *c, const char *url, char *why);
 /* A YAML file; the sentence starts with "FILE:LINE: ". Keys may be written dotted, nested, or mixed. */
 bool config_load(struct config *c, const char *path, char *why);
+/* naming.policy: "warn", "strict, rfc=off". Replaces what was set before. */
+bool config_set_naming(struct config *c, const char *value, char *why);
+/* Begins a template, sets a key of it, and checks that it is complete. */
+bool config_template(struct config *c, char *why);
+bool config_template_set(struct config *c, const char *name, const char *value, char *why);
+bool config_template_done(const struct config *c, char *why);
 /* RUNNEL_SECTION_KEY=value: "journal.files.max" is RUNNEL_JOURNAL_FILES_MAX. A variable in one of our
  * sections that names no key is an error; others (the client's RUNNEL_URL) are none of ours. */
 bool config_environment(struct config *c, char *const *environment, char *why);

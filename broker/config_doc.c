@@ -31,7 +31,39 @@ static const char DOC_HEAD[] =
     "| `data.dir` | path | (must be set) | | | directory of journal, segments, checkpoints; made when "
     "missing |\n"
     "| `listen` | list of URLs | `tcp://127.0.0.1:7411` and `unix:<data.dir>/runnel.sock` | at most 16 | | "
-    "`tcp://HOST:PORT` (port 0: a free one), `tcp://[IPv6]:PORT`, `unix:PATH` |\n";
+    "`tcp://HOST:PORT` (port 0: a free one), `tcp://[IPv6]:PORT`, `unix:PATH` |\n"
+    "| `naming.policy` | list of modes | `warn` | off, warn, strict; NAMESPACE=MODE | yes | "
+    "[names of new topics](#names-and-templates) |\n"
+    "| `templates` | list | | at most 64 | yes | [what new topics get by their names](#names-and-templates) "
+    "|\n";
+
+static const char DOC_RULES[] =
+    "\n"
+    "## Names and templates\n"
+    "\n"
+    "A topic's name follows the policy when it is `{namespace}.{domain}.{pattern}.{operation}.{version}`: "
+    "small\n"
+    "letters, digits, `_` and `-`; pattern is request, response, event or audit; version is v1, v2 ...; "
+    "`audit`\n"
+    "may stand for domain and pattern. `naming.policy` says what becomes of new topics whose name does not:\n"
+    "`strict` refuses them (NAME_REFUSED), `warn` writes a message, `off` does not look. Namespaces may "
+    "differ from\n"
+    "the rest: `naming.policy: warn, omninode=strict, rfc=off`. Topics that exist are left alone; `runnel "
+    "topic\n"
+    "lint` looks at them.\n"
+    "\n"
+    "A new topic gets what the first of `templates` whose `match` it has says: `partitions`, and settings of "
+    "topics.\n"
+    "What its creator says counts more.\n"
+    "\n"
+    "```yaml\n"
+    "templates:\n"
+    "  - match: \"*.audit.*\"\n"
+    "    partitions: 1\n"
+    "    retention.ms: -1\n"
+    "  - match: \"omninode.codegen.*\"\n"
+    "    partitions: 6\n"
+    "```\n";
 
 static const char DOC_TOPICS[] =
     "\n"
@@ -86,6 +118,7 @@ void config_print_doc(FILE *out)
         settings_text(&defaults, i, text);
         fprintf(out, "| `topic.%s` | `%s` | %s |\n", settings_row(i)->name, text, settings_row(i)->help);
     }
+    fputs(DOC_RULES, out);
 }
 
 /* A comment, broken at 100 columns. */
@@ -118,7 +151,18 @@ void config_print_yaml(FILE *out)
           "# where clients connect: tcp://HOST:PORT, tcp://[IPv6]:PORT, unix:PATH\n"
           "#listen:\n"
           "#  - tcp://127.0.0.1:7411\n"
-          "#  - unix:/var/lib/runneld/runnel.sock\n",
+          "#  - unix:/var/lib/runneld/runnel.sock\n"
+          "\n"
+          "# new topics whose name is not {namespace}.{domain}.{pattern}.{operation}.{version}: off, warn, "
+          "strict;\n"
+          "# NAMESPACE=MODE for those that differ\n"
+          "#naming.policy: warn\n"
+          "\n"
+          "# what new topics get by their names; the first that matches counts\n"
+          "#templates:\n"
+          "#  - match: \"*.audit.*\"\n"
+          "#    partitions: 1\n"
+          "#    retention.ms: -1\n",
           out);
     for (uint32_t i = 0; i < config_key_count(); i++) {
         const struct config_key *key = config_key_row(i);

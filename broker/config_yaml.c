@@ -3,7 +3,8 @@
  * broker/config_yaml.c: reads the YAML file by libyaml's events, so that every message names file and line.
  *
  * A mapping's keys are joined with dots to the name of a key of the table: "journal: {files.max: 4}" and
- * "journal.files.max: 4" are the same. A list is the value of "listen" and of nothing else.
+ * "journal.files.max: 4" are the same. Lists are the values of "listen" and of "templates", and of nothing
+ * else.
  */
 #include <errno.h>
 #include <string.h>
@@ -82,9 +83,51 @@ static bool config_scalar(struct config_file *f)
            config_fail(f, line, why);
 }
 
+/* One template: "key: value" lines. */
+static bool config_one_template(struct config_file *f)
+{
+    char why[CONFIG_WHY_BYTES], key[CONFIG_FULL_BYTES];
+    const size_t line = f->event.start_mark.line;
+    if (f->event.type != YAML_MAPPING_START_EVENT)
+        return config_fail(f, line, "templates: give a list of \"match: PATTERN\" and settings");
+    if (!config_template(f->c, why))
+        return config_fail(f, line, why);
+    for (;;) {
+        if (!config_next(f))
+            return false;
+        if (f->event.type == YAML_MAPPING_END_EVENT)
+            return config_template_done(f->c, why) || config_fail(f, line, why);
+        const size_t at = f->event.start_mark.line;
+        if (f->event.type != YAML_SCALAR_EVENT)
+            return config_fail(f, at, "expected a key");
+        snprintf(key, sizeof(key), "%s", (const char *)f->event.data.scalar.value);
+        if (!config_next(f))
+            return false;
+        if (f->event.type != YAML_SCALAR_EVENT)
+            return config_fail(f, at, "a template's keys take one value each");
+        if (!config_template_set(f->c, key, (const char *)f->event.data.scalar.value, why))
+            return config_fail(f, at, why);
+    }
+}
+
+static bool config_templates(struct config_file *f)
+{
+    f->c->rules.template_count = 0;
+    for (;;) {
+        if (!config_next(f))
+            return false;
+        if (f->event.type == YAML_SEQUENCE_END_EVENT)
+            return true;
+        if (!config_one_template(f))
+            return false;
+    }
+}
+
 static bool config_sequence(struct config_file *f)
 {
     char why[CONFIG_WHY_BYTES];
+    if (strcmp(f->name, "templates") == 0)
+        return config_once(f) && config_templates(f);
     if (strcmp(f->name, "listen") != 0) {
         snprintf(why, sizeof(why), "\"%.100s\" takes one value, not a list", f->name);
         return config_fail(f, f->event.start_mark.line, why);

@@ -90,6 +90,16 @@ int runnel_topic_create(runnel_client *c, const char *name, uint32_t partitions,
     return rc;
 }
 
+int runnel_name_check(const char *name, char *why, size_t size)
+{
+    char text[NAME_WHY_BYTES] = "";
+    static_assert((int)RUNNEL_NAME_WHY_BYTES == (int)NAME_WHY_BYTES, "runnel.h promises room for all of it");
+    const bool good = name_follows_policy(bytes_of(name), text);
+    if (size)
+        snprintf(why, size, "%s", text);
+    return good;
+}
+
 int runnel_topic_set(runnel_client *c, const char *name, const struct runnel_config *configs,
                      size_t config_count)
 {

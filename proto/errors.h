@@ -114,11 +114,13 @@
       "delete it first")                                                                                     \
     X(SUBJECT_NAME_INVALID, 112, false, "not the name of a subject",                                         \
       "use 1 to 255 ASCII characters without spaces")                                                        \
-    /* envelopes */                                                                                          \
+    /* envelopes and names */                                                                                \
     X(ENVELOPE_FIELD_MISSING, 130, false, "an event lacks a field that its topic demands",                   \
       "fill it in; `runnel topic describe` shows envelope.require")                                          \
     X(ENVELOPE_INVALID, 131, false, "an envelope's field does not have the form that it must have",          \
       "correct the envelope; docs/envelope.md lists the fields")                                             \
+    X(NAME_REFUSED, 132, false, "the name breaks the naming policy",                                         \
+      "see `runnel topic lint`; or change naming.policy")                                                    \
     /* made by the client library, never sent */                                                             \
     X(CLIENT_TIMEOUT, 200, true, "no answer within the time given", "try again, or give more time")          \
     X(CLIENT_UNREACHABLE, 201, true, "the broker cannot be reached",                                         \

@@ -4,6 +4,8 @@
  */
 #include "proto/name.h"
 
+#include <stdio.h>
+
 static bool name_char(uint8_t c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -74,4 +76,81 @@ uint32_t name_place(const void *rows, uint32_t count, struct bytes (*name_at)(co
             high = mid;
     }
     return low;
+}
+
+/* ---- the naming policy ---- */
+
+static struct bytes without_suffix(struct bytes name, const char *suffix)
+{
+    const uint32_t len = (uint32_t)strlen(suffix);
+    if (name.len > len && memcmp(name.at + name.len - len, suffix, len) == 0)
+        name.len -= len;
+    return name;
+}
+
+static bool is_word(struct bytes s)
+{
+    for (uint32_t i = 0; i < s.len; i++) {
+        const uint8_t c = s.at[i];
+        if (!(c >= 'a' && c <= 'z') && !(i > 0 && ((c >= '0' && c <= '9') || c == '_' || c == '-')))
+            return false;
+    }
+    return s.len > 0;
+}
+
+static bool is_one_of(struct bytes s, const char *const *words)
+{
+    for (; *words; words++)
+        if (s.len == strlen(*words) && memcmp(s.at, *words, s.len) == 0)
+            return true;
+    return false;
+}
+
+static bool is_version(struct bytes s)
+{
+    for (uint32_t i = 1; i < s.len; i++)
+        if (s.at[i] < '0' || s.at[i] > '9')
+            return false;
+    return s.len > 1 && s.len < 8 && s.at[0] == 'v' && s.at[1] != '0';
+}
+
+bool name_follows_policy(struct bytes name, char *why)
+{
+    enum { SEGMENTS = 5 };
+    static const char *const patterns[] = { "request", "response", "event", "audit", NULL };
+    static const char *const audit[] = { "audit", NULL };
+    static const char *const what[] = { "namespace", "domain", "pattern", "operation", "version" };
+    struct bytes segments[SEGMENTS] = { 0 };
+    uint32_t count = 0, begin = 0;
+    name = without_suffix(without_suffix(name, ".dlq"), ".quarantine");
+    for (uint32_t i = 0; i <= name.len; i++) {
+        if (i < name.len && name.at[i] != '.')
+            continue;
+        if (count < SEGMENTS)
+            segments[count] = (struct bytes){ name.at + begin, i - begin };
+        count++;
+        begin = i + 1;
+    }
+    const bool short_audit = count == 4 && is_one_of(segments[1], audit);
+    if (count != SEGMENTS && !short_audit) {
+        snprintf(why, NAME_WHY_BYTES,
+                 "it has %u segments, not the five of {namespace}.{domain}.{pattern}.{operation}.{version}",
+                 count);
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t part = short_audit && i > 1 ? i + 1 : i; /* audit is domain and pattern */
+        const bool good = part == 2   ? is_one_of(segments[i], patterns)
+                          : part == 4 ? is_version(segments[i])
+                                      : is_word(segments[i]);
+        if (good)
+            continue;
+        snprintf(why, NAME_WHY_BYTES, "segment %u, '%.*s', is no %s: %s", i + 1,
+                 (int)(segments[i].len < 40 ? segments[i].len : 40), (const char *)segments[i].at, what[part],
+                 part == 2   ? "write request, response, event or audit"
+                 : part == 4 ? "write v1, v2 ..."
+                             : "write small letters, digits, '_' and '-', a letter first");
+        return false;
+    }
+    return true;
 }

@@ -15,6 +15,11 @@ enum { TOPIC_NAME_MAX = 249 };
 
 bool topic_name_valid(struct bytes name);
 bool topic_name_internal(struct bytes name);
+/* {namespace}.{domain}.{pattern}.{operation}.{version}, where pattern is request, response, event or audit,
+ * `audit` may stand for domain and pattern, and version is v1, v2 ...; `.dlq` and `.quarantine` behind it do
+ * not count. False, with a sentence in `why` (NAME_WHY_BYTES): which segment is wrong. */
+enum { NAME_WHY_BYTES = 192 };
+bool name_follows_policy(struct bytes name, char *why);
 /* Does a name match a pattern with '*' (any run of characters) and '?' (one)? */
 bool name_matches(struct bytes pattern, struct bytes name);
 

@@ -165,12 +165,6 @@ enum net_take produce_init_producer(struct session *s, const struct request *rq)
 /* In parts, for requests that publish and do something else, all or nothing. What can be said without looking
  * at the batches: ERR_OK, or refuse with `why`. */
 enum error produce_admit(const struct session *s, const struct wire_produce *body, char *why);
-/* ---- envelope_check.c ---- */
-
-/* Has every event what its topic demands? ERR_OK, or a named error with a sentence that names the event. */
-enum error envelope_check(struct packer *packer, const struct topic *topic, const struct batch *batch,
-                          char *why);
-
 /* Checks every batch; their items are lent until the next request. */
 enum error produce_check_all(struct session *s, struct wire_produce *body, struct produce_item **out,
                              char *why);

@@ -43,6 +43,9 @@ enum kafka_error kafka_error_of(enum error code)
         { ERR_GROUP_BUSY, KAFKA_NON_EMPTY_GROUP },
         { ERR_GROUP_NAME_INVALID, KAFKA_INVALID_GROUP_ID },
         { ERR_REQUEST_INVALID, KAFKA_INVALID_REQUEST },
+        { ERR_ENVELOPE_FIELD_MISSING, KAFKA_INVALID_RECORD },
+        { ERR_ENVELOPE_INVALID, KAFKA_INVALID_RECORD },
+        { ERR_NAME_REFUSED, KAFKA_POLICY_VIOLATION },
     };
     for (uint32_t i = 0; i < sizeof(TABLE) / sizeof(TABLE[0]); i++) {
         if (TABLE[i].ours == code)

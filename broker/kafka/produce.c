@@ -144,7 +144,10 @@ static enum kafka_error produce_check(struct kafka_session *s, const struct kafk
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     }
     const enum kafka_error bytes_error = produce_check_bytes(kafka, rq->version, w->records, batch, why);
-    return bytes_error ? bytes_error : kafka_error_of(partition_check(*p, batch, why));
+    if (bytes_error)
+        return bytes_error;
+    const enum error code = partition_check(*p, batch, why);
+    return kafka_error_of(code == ERR_OK ? partition_check_contents(*p, batch, why) : code);
 }
 
 static void produce_store(struct kafka *kafka, struct kafka_produce *q, struct produce_row *row,

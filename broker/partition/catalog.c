@@ -7,6 +7,7 @@
  *   id=7 partitions=3 created_ms=1700000000000 retention.ms=3600000
  */
 #include "partition/internal.h"
+#include "partition/rules.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -407,9 +408,14 @@ enum error catalog_create(struct store *store, struct bytes name, uint32_t parti
         snprintf(why, WHY_BYTES, "topic %.*s exists already", (int)name.len, (const char *)name.at);
         return ERR_TOPIC_EXISTS;
     }
+    enum error error = rules_name(store->options.rules, name, why);
+    if (error)
+        return error;
+    const struct topic_template *template = rules_template(store->options.rules, name);
     if (!partitions)
-        partitions = store->options.partitions_default;
-    enum error error = catalog_partitions_fit(store, partitions, partitions, why);
+        partitions =
+            template && template->partitions ? template->partitions : store->options.partitions_default;
+    error = catalog_partitions_fit(store, partitions, partitions, why);
     if (error)
         return error;
     const uint32_t topics = store->topic_count - store->internal_topics;
@@ -420,6 +426,8 @@ enum error catalog_create(struct store *store, struct bytes name, uint32_t parti
     }
     struct topic_settings settings = store->options.topic_defaults;
     settings.set = 0;
+    if (template)
+        rules_apply(template, &settings);
     error = catalog_settings(&store->options.topic_defaults, names, values, count, &settings,
                              store->options.batch_bytes_max, why);
     if (error)

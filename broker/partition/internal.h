@@ -47,6 +47,7 @@
 #include "partition/state.h"
 #include "partition/store.h"
 #include "proto/batch.h"
+#include "proto/compress.h"
 
 enum {
     CATALOG_TOPIC_ID = 1,            /* `__catalog`: built in, never recorded in itself */
@@ -256,6 +257,7 @@ struct state_slot {
 struct checkpoint_job;
 
 struct store {
+    struct packer packer; /* compressed batches that are opened to be checked */
     struct store_options options;
     struct io *io;
     struct work *work;

@@ -57,6 +57,9 @@ struct append_result {
  * ERR_OK or the error, with a sentence in `why` (256 bytes). `batch` has passed batch_check(). Requests with
  * several batches check all before appending any. */
 enum error partition_check(struct partition *p, const struct batch *batch, char *why);
+/* The same for what stands in its events, where the topic demands something of them; batches of the broker's
+ * own making go without. Opens compressed batches. */
+enum error partition_check_contents(struct partition *p, const struct batch *batch, char *why);
 /* Appends a batch that partition_check() accepted, into room that store_room() granted. */
 void partition_append(struct partition *p, const struct batch *batch, struct append_result *out);
 

@@ -198,6 +198,7 @@ int store_open(struct store **out, const struct store_options *options, struct i
 void store_reload(struct store *store, const struct store_options *options)
 {
     store->options.topic_defaults = options->topic_defaults;
+    store->options.rules = options->rules;
     store->options.partitions_default = options->partitions_default;
     store->options.topics_max = options->topics_max;
     store->options.partitions_max = options->partitions_max;
@@ -381,6 +382,7 @@ void store_destroy(struct store *store)
     history_destroy(store);
     if (store->journal)
         journal_destroy(store->journal);
+    packer_free(&store->packer, false);
     mem_free(MEM_PARTITION, store, sizeof(*store));
 }
 

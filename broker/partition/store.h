@@ -21,6 +21,7 @@
 
 #include "base/stats.h"
 #include "journal/journal.h"
+#include "partition/rules.h"
 #include "partition/settings.h"
 #include "proto/errors.h"
 
@@ -34,6 +35,7 @@ struct work;
 struct store_options {
     const char *data_dir;
     struct topic_settings topic_defaults;
+    const struct topic_rules *rules; /* of new topics; NULL: none. Lent until store_reload() or the end */
     uint32_t partitions_default;
     uint32_t topics_max, partitions_max; /* in all, without internal ones */
     uint32_t topic_partitions_max;       /* of one topic: 1,024 */

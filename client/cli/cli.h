@@ -200,7 +200,8 @@ int cli_read_all(const char *path, char **out, size_t *len);
 /* ---- commands, one file per noun ---- */
 extern const struct command pub_command, read_command, sub_command, replay_command;
 extern const struct command topic_create_command, topic_list_command, topic_describe_command,
-    topic_offsets_command, topic_set_command, topic_add_partitions_command, topic_delete_command;
+    topic_offsets_command, topic_set_command, topic_add_partitions_command, topic_delete_command,
+    topic_lint_command, topic_import_command;
 extern const struct command group_list_command, group_describe_command, group_lag_command, group_seek_command,
     group_set_command, group_breaker_command, group_delete_command, group_forget_command;
 extern const struct command dlq_list_command, dlq_stats_command, dlq_show_command, dlq_redrive_command,

@@ -16,6 +16,8 @@ const struct command *const args_commands[] = {
     &topic_set_command,
     &topic_add_partitions_command,
     &topic_delete_command,
+    &topic_lint_command,
+    &topic_import_command,
     &group_list_command,
     &group_describe_command,
     &group_lag_command,

@@ -119,6 +119,7 @@ enum {
     RUNNEL_E_SUBJECT_NOT_FOUND = 107,
     RUNNEL_E_ENVELOPE_FIELD_MISSING = 130,
     RUNNEL_E_ENVELOPE_INVALID = 131,
+    RUNNEL_E_NAME_REFUSED = 132,
     RUNNEL_E_TIMEOUT = 200,
     RUNNEL_E_UNREACHABLE = 201,
     RUNNEL_E_QUEUE_FULL = 202,
@@ -482,6 +483,12 @@ struct runnel_config_row {
     const char *name, *value;
     int is_default;
 };
+
+/* Does a name follow {namespace}.{domain}.{pattern}.{operation}.{version}? 1, or 0 with a sentence in `why`
+ * (`size` bytes; RUNNEL_NAME_WHY_BYTES hold all of it). Asks nobody: which names a broker takes, its
+ * naming.policy says. */
+enum { RUNNEL_NAME_WHY_BYTES = 192 };
+RUNNEL_API int runnel_name_check(const char *name, char *why, size_t size);
 
 /* Everything about a topic; lent until runnel_topic_free(). */
 struct runnel_topic {

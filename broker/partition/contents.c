@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * api/envelope_check.c: does every event of a batch have the fields of an envelope that its topic demands
+ * partition/contents.c: does every event of a batch have the fields of an envelope that its topic demands
  * (envelope.require), and in the form that they must have? Compressed batches are opened for it; nobody pays
  * who demands nothing.
  */
 #include <stdio.h>
 
-#include "api/api_own.h"
+#include "partition/internal.h"
 #include "proto/envelope.h"
 
-enum { ENVELOPE_PACKER_KEEP = 1 << 20 /* larger buffers of unpacked batches are not kept */ };
+enum { PACKER_KEEP = 1 << 20 /* larger buffers of unpacked batches are not kept */ };
 
 static enum error check_event(const struct topic *topic, const struct record *record, int32_t index,
                               char *why)
@@ -18,7 +18,7 @@ static enum error check_event(const struct topic *topic, const struct record *re
     struct bytes fields[ENVELOPE_FIELDS];
     const uint32_t there = envelope_read_some(record->headers, record->header_count, wanted, fields);
     if (there != wanted) {
-        snprintf(why, API_WHY_BYTES, "event %d of the batch lacks %s, which topic %s demands: fill it in",
+        snprintf(why, WHY_BYTES, "event %d of the batch lacks %s, which topic %s demands: fill it in",
                  (int)index, envelope_name((enum envelope_field)__builtin_ctz(wanted & ~there)), topic->name);
         return ERR_ENVELOPE_FIELD_MISSING;
     }
@@ -26,17 +26,18 @@ static enum error check_event(const struct topic *topic, const struct record *re
         const enum envelope_field field = (enum envelope_field)__builtin_ctz(left);
         const char *must = envelope_misfit(field, fields[field]);
         if (must) {
-            snprintf(why, API_WHY_BYTES, "event %d of the batch: %s must be %s", (int)index,
-                     envelope_name(field), must);
+            snprintf(why, WHY_BYTES, "event %d of the batch: %s must be %s", (int)index, envelope_name(field),
+                     must);
             return ERR_ENVELOPE_INVALID;
         }
     }
     return ERR_OK;
 }
 
-enum error envelope_check(struct packer *packer, const struct topic *topic, const struct batch *batch,
-                          char *why)
+enum error partition_check_contents(struct partition *p, const struct batch *batch, char *why)
 {
+    struct packer *packer = &p->store->packer;
+    const struct topic *topic = p->topic;
     const enum batch_codec codec = (enum batch_codec)(batch->attributes & BATCH_CODEC_MASK);
     struct bytes records = { batch->at + BATCH_HEADER, batch->bytes - BATCH_HEADER };
     struct record_iter it;
@@ -51,10 +52,10 @@ enum error envelope_check(struct packer *packer, const struct topic *topic, cons
     for (int32_t i = 0; code == ERR_OK && (more = record_next(&it, &record)) == 1; i++)
         code = check_event(topic, &record, i, why);
     if (code == ERR_OK && more < 0) {
-        snprintf(why, API_WHY_BYTES, "a record in the compressed batch is malformed");
+        snprintf(why, WHY_BYTES, "a record in the compressed batch is malformed");
         code = ERR_BATCH_INVALID;
     }
-    if (packer->size > ENVELOPE_PACKER_KEEP)
+    if (packer->size > PACKER_KEEP)
         packer_free(packer, false);
     return code;
 }
