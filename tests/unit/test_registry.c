@@ -235,10 +235,9 @@ Test(registry, references_lead_to_versions_and_hold_them)
 Test(registry, references_that_multiply_end)
 {
     struct registry_reference references[REGISTRY_REFERENCES_MAX];
-    char names[REGISTRY_REFERENCES_MAX][8], subject[8] = "r0", text[64];
+    char names[REGISTRY_REFERENCES_MAX][8], subject[8] = "r0", before[8], text[64];
     cr_assert_eq(put(subject, "{}"), ERR_OK);
     for (int level = 1; level <= 12; level++) {
-        char before[8];
         memcpy(before, subject, sizeof(before));
         snprintf(subject, sizeof(subject), "r%d", level);
         for (uint32_t i = 0; i < REGISTRY_REFERENCES_MAX; i++) {
