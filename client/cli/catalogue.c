@@ -4,8 +4,9 @@
  * a catalogue, made in one go.
  *
  * A catalogue is YAML: `topics`, a list of mappings with `name`, perhaps `partitions`, and settings of
- * topics; `defaults` has what all of them get. `producers`, `consumers`, `purpose` and `schema` tell people
- * and other commands.
+ * topics; `defaults` has what all of them get. `schema` is a file beside the catalogue with the
+ * payload's schema: it becomes the next version of the subject TOPIC-value. `producers`, `consumers` and
+ * `purpose` tell people.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 #include "client/cli/cli.h"
 #include "client/cli/parse.h"
+#include "client/cli/schema.h"
 
 /* ---- lint ---- */
 
@@ -93,6 +95,7 @@ struct wanted {
     int64_t partitions; /* 0: as the broker says */
     struct runnel_config configs[CLI_CONFIGS_MAX];
     size_t config_count;
+    const char *schema; /* a file, from where the catalogue lies; NULL: none */
 };
 
 struct catalogue {
@@ -129,7 +132,7 @@ static void set_config(struct wanted *w, const char *name, const char *value)
 /* What a topic, or all of them, are to be. */
 static int take_wanted(struct catalogue *c, yaml_node_t *map, struct wanted *w)
 {
-    static const char *const told[] = { "producers", "consumers", "purpose", "schema", "fields" };
+    static const char *const told[] = { "producers", "consumers", "purpose", "fields" };
 
     if (!map || map->type != YAML_MAPPING_NODE)
         return catalogue_bad(c, map ? map->start_mark.line : 0, "a topic is a mapping of keys and values");
@@ -146,6 +149,8 @@ static int take_wanted(struct catalogue *c, yaml_node_t *map, struct wanted *w)
             return catalogue_bad(c, value->start_mark.line, "settings are single values");
         if (!strcmp(name, "name"))
             w->name = text;
+        else if (!strcmp(name, "schema"))
+            w->schema = text;
         else if (!strcmp(name, "partitions")) {
             if (!parse_number(text, 1, CATALOGUE_PARTITIONS_MAX, &w->partitions))
                 return catalogue_bad(c, value->start_mark.line, "partitions are a number from 1 to 1024");
@@ -228,12 +233,13 @@ static void catalogue_free(struct catalogue *c)
 
 /* ---- import ---- */
 
-static const struct out_column import_columns[] = { { "topic", false },
-                                                    { "partitions", true },
-                                                    { "result", false } };
+static const struct out_column import_columns[] = {
+    { "topic", false }, { "partitions", true }, { "result", false }, { "schema", false }
+};
 
 struct importing {
     struct cli *cli;
+    const char *path; /* of the catalogue */
     bool dry;
     size_t made, there, failed;
     int exit;
@@ -266,15 +272,45 @@ static const char *import_one(struct importing *i, const struct wanted *w, int64
     return made ? "made" : "exists";
 }
 
+/* What became of a topic's schema: "registered", "known", "would be registered"; NULL: it failed. */
+static const char *import_schema(struct importing *i, const struct wanted *w)
+{
+    const char *slash = strrchr(i->path, '/');
+    struct runnel_schema *there = NULL;
+    struct schema_input input;
+    char file[4096], subject[320];
+    uint32_t version, id;
+    int made = 0;
+
+    snprintf(subject, sizeof(subject), "%s-value", w->name);
+    snprintf(file, sizeof(file), "%.*s%s", slash && *w->schema != '/' ? (int)(slash + 1 - i->path) : 0,
+             i->path, w->schema);
+    i->exit = schema_input_read(i->cli, file, &input);
+    if (!i->exit && i->dry) {
+        made = runnel_schema_get(i->cli->client, subject, 0, 0, 0, &there) < 0;
+        runnel_schema_free(there);
+    } else if (!i->exit) {
+        made = runnel_schema_register(i->cli->client, subject, &input.schema, 0, &version, &id);
+        if (made < 0)
+            i->exit = cli_fail_about(i->cli, schema_subject(subject));
+    }
+    schema_input_free(&input);
+    if (i->exit)
+        return NULL;
+    return !made ? "known" : i->dry ? "would be registered" : "registered";
+}
+
 static int import_all(struct importing *i, const struct catalogue *c)
 {
     struct out *out = &i->cli->out;
 
-    out_rows_begin(out, NULL, import_columns, 3);
+    out_rows_begin(out, NULL, import_columns, 4);
     for (size_t t = 0; t < c->topic_count && !cli_interrupted(); t++) {
         int64_t partitions;
         const char *result = import_one(i, &c->topics[t], &partitions);
-        i->failed += !result;
+        const bool with_schema = result && c->topics[t].schema;
+        const char *schema = with_schema ? import_schema(i, &c->topics[t]) : NULL;
+        i->failed += !result || (with_schema && !schema);
         i->there += result && !strcmp(result, "exists");
         i->made += result && strcmp(result, "exists") != 0;
         out_cell(out, c->topics[t].name);
@@ -283,6 +319,7 @@ static int import_all(struct importing *i, const struct catalogue *c)
         else
             out_cell(out, NULL);
         out_cell(out, result ? result : "failed");
+        out_cell(out, with_schema && !schema ? "failed" : schema);
         if (i->exit == EXIT_UNREACHABLE || i->exit == EXIT_TIMED_OUT)
             break;
     }
@@ -297,7 +334,7 @@ static int import_all(struct importing *i, const struct catalogue *c)
 static int topic_import(struct cli *cli)
 {
     struct catalogue c = { .path = cli->args.operands[0] };
-    struct importing i = { .cli = cli, .dry = args_flag(&cli->args, OPT_DRY_RUN) };
+    struct importing i = { .cli = cli, .path = c.path, .dry = args_flag(&cli->args, OPT_DRY_RUN) };
     int rc = catalogue_load(&c);
 
     if (!rc)
@@ -324,7 +361,8 @@ const struct command topic_import_command = {
         "FILE is YAML: a list `topics` of mappings with name, partitions and settings, and `defaults` for "
         "all "
         "of them. Topics that exist are left as they are, so running it again changes nothing. Lists each "
-        "topic with its partitions and what was done; the exit code is 7 when some could not be made. Runnel "
+        "topic with its partitions and what was done. A topic's `schema`, a file beside the catalogue, is "
+        "registered as subject TOPIC-value. The exit code is 7 when some could not be done. Runnel "
         "comes with catalogues, in configs/catalogue/.",
     .options = import_options,
     .examples = { { "runnel topic import configs/catalogue/rfc.yaml", "five topics" },

@@ -49,6 +49,13 @@ class Producing(Events):
             self.assertEqual((row.error, row.offset, row.time), (0, (version - 3) * 2, -1))
         self.assertEqual(self.broker.run("read", "t", "-p", "0", "-e", "--raw").stdout.count(b"a"), 6)
 
+    def test_demanded_fields(self):
+        """What a topic demands of envelopes holds for Kafka's clients, too."""
+        self.broker.run("topic", "set", "t", "envelope.require=event_id")
+        self.assertEqual(kafka.produce(self.c, "t", 0, batch("x")).error, INVALID_RECORD)
+        good = encode_batch([Record(value=b"x", headers=[(b"ce_id", b"e1")])])
+        self.assertEqual(kafka.produce(self.c, "t", 0, good).error, 0)
+
     def test_acks(self):
         for acks in (-1, 1):
             self.assertEqual(kafka.produce(self.c, "t", 0, batch("x"), acks=acks).error, 0)

@@ -110,12 +110,14 @@ class NamingTest(unittest.TestCase):
                                     ("orchestration", "orchestration.", 10), ("mesh", "", 9)):
             path = CATALOGUE / (name + ".yaml")
             dry = rows(self.broker.run("topic", "import", path, "--dry-run", "-o", "jsonl"))
-            self.assertEqual({row["result"] for row in dry}, {"would be made"})
+            self.assertEqual({(r["result"], r["schema"]) for r in dry}, {("would be made", "would be registered")})
             self.assertTrue(all(row["topic"].startswith(prefix) for row in dry))
             made = rows(self.broker.run("topic", "import", path, "-o", "jsonl"))
-            self.assertEqual((len(made), {row["result"] for row in made}), (count, {"made"}))
+            self.assertEqual((len(made), {(r["result"], r["schema"]) for r in made}), (count, {("made", "registered")}))
             again = rows(self.broker.run("topic", "import", path, "-o", "jsonl"))
-            self.assertEqual({row["result"] for row in again}, {"exists"})
+            self.assertEqual({(r["result"], r["schema"]) for r in again}, {("exists", "known")})
+            dry = rows(self.broker.run("topic", "import", path, "--dry-run", "-o", "jsonl"))
+            self.assertEqual({(r["result"], r["schema"]) for r in dry}, {("exists", "known")})
             total += count
         self.assertEqual(self.describe("omninode.codegen.request.validate.v1")[0], 6)
         partitions, configs = self.describe("omninode.audit.agent_execution.v1")
@@ -124,6 +126,7 @@ class NamingTest(unittest.TestCase):
 
     def test_import_of_what_is_no_catalogue(self):
         for text, code, words in (("topics: 5", 4, ":1"), ("topics:\n  - partitions: 3", 4, ":2"), ("{", 4, ":"),
+                                  ("topics:\n  - name: lost\n    schema: nowhere.json\n", 7, "nowhere.json"),
                                   ("topics:\n  - name: a b\n", 2, "TOPIC_NAME_INVALID"),
                                   ("topics:\n  - name: imported\n  - name: x\n    colour: red\n", 7, "colour")):
             with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
