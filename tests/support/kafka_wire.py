@@ -262,7 +262,7 @@ class Produced:
         self.start = r.i64() if version >= 5 else -1
         self.text = None
         if version >= 8:
-            r.array(lambda r: (r.i32(), r.string()))
+            self.records = r.array(lambda r: (r.i32(), r.string()))
             self.text = r.string()
         r.tags()
 

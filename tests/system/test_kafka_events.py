@@ -109,6 +109,15 @@ class Producing(Events):
         rows = kafka.read_produced(self.c.call(PRODUCE, 8, body), 8)
         self.assertEqual([r.error for r in rows.values()], [0, UNKNOWN_TOPIC, 0])
 
+    def test_rules_of_the_topic_hold(self):
+        self.broker.run("topic", "create", "strict", "--config", "envelope.require=tenant_id")
+        named = Record(value=b"x", headers=[(b"ce_tenantid", b"acme")])
+        for attributes in (0, 1):
+            row = kafka.produce(self.c, "strict", 0, encode_batch([named, Record(value=b"y")], attributes=attributes))
+            self.assertEqual((row.error, row.offset), (INVALID_RECORD, -1))
+            self.assertIn("tenant_id", row.text)
+        self.assertEqual(kafka.produce(self.c, "strict", 0, encode_batch([named])).offset, 0)
+
     def test_request_larger_than_a_commit(self):
         self.broker.run("topic", "create", "wide", "--partitions", "12")
         large = batch(os.urandom(900000))
