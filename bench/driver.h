@@ -34,6 +34,8 @@ struct target {
     bool group;    /* consumers belong to a group and acknowledge every event */
     bool envelope; /* events are published with an envelope (librunnel) */
     bool shared;   /* the group's members compete for events, where the broker knows the difference */
+    bool ids;      /* events have ids, */
+    bool dedupe;   /* and the broker compares them */
 };
 
 static inline uint32_t target_lanes(const struct target *t)

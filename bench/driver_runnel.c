@@ -26,6 +26,7 @@ enum {
     BASE_TIME_AT = 27,
     MAX_TIME_AT = 35,
     PRODUCE_PREFIX = WIRE_HEADER + 4 + 12, /* header, acks and count, handle, partition and size */
+    ID_BYTES = 36,                         /* as a UUID has */
 };
 
 static struct runnel_link *link_of(struct link *l)
@@ -225,8 +226,11 @@ static uint32_t build_batch(const struct runnel_link *r, uint32_t count, uint8_t
     struct batch_builder b;
     batch_build_start(&b, out, room);
     bool ok = true;
+    static const char id[ID_BYTES + 1] = "------------------------------------";
+    const struct header header = { bytes_of("ce_id"), bytes_of(id) };
     for (uint32_t i = 0; ok && i < count; i++)
-        ok = batch_build_add(&b, 0, (struct bytes){ 0 }, (struct bytes){ payload, size }, NULL, 0);
+        ok = batch_build_add(&b, 0, (struct bytes){ 0 }, (struct bytes){ payload, size }, &header,
+                             r->link.target->ids);
     free(payload);
     return ok ? batch_build_finish(&b, -1, -1, -1) : 0;
 }
@@ -245,6 +249,8 @@ static bool find_payloads(struct runnel_link *r, uint32_t count)
         if (record_next(&it, &record) <= 0)
             return false;
         r->payload_at[i] = (uint32_t)(record.value.at - r->frame);
+        if (r->id_at) /* the record's end */
+            r->id_at[i] = (uint32_t)(record.headers.at + record.headers.len - ID_BYTES - r->frame);
     }
     return true;
 }
@@ -252,9 +258,12 @@ static bool find_payloads(struct runnel_link *r, uint32_t count)
 /* Prepares the request of `count` events. */
 static bool prepare(struct runnel_link *r, uint32_t count)
 {
-    uint32_t size = r->link.target->size, room = PRODUCE_PREFIX + BATCH_HEADER + count * (size + 40);
+    uint32_t size = r->link.target->size,
+             room = PRODUCE_PREFIX + BATCH_HEADER + count * (size + 40 + 2 * ID_BYTES);
     free(r->frame);
     free(r->payload_at);
+    free(r->id_at);
+    r->id_at = r->link.target->ids ? calloc(count, sizeof(*r->id_at)) : NULL;
     r->frame = malloc(room);
     r->payload_at = calloc(count, sizeof(*r->payload_at));
     uint8_t *batch = malloc(room);
@@ -272,6 +281,15 @@ static bool prepare(struct runnel_link *r, uint32_t count)
         return link_fail(&r->link, "runnel: a batch of %u events of %u bytes does not fit", count, size);
     r->prepared_count = count;
     return true;
+}
+
+/* 32 digits of run, lane and number; the other four stay. */
+static void put_id(uint8_t *at, const struct runnel_link *r, const struct events *e, uint32_t i)
+{
+    const uint64_t halves[2] = { r->run ^ (uint64_t)e->lane << 40, e->first_sequence + i };
+    for (int h = 0; h < 2; h++)
+        for (int d = 0; d < 16; d++)
+            at[16 * h + d] = (uint8_t) "0123456789abcdef"[halves[h] >> (60 - 4 * d) & 15];
 }
 
 static bool runnel_publish(struct link *link, const struct events *e)
@@ -292,6 +310,8 @@ static bool runnel_publish(struct link *link, const struct events *e)
     memcpy(at + WIRE_HEADER + 8, &partition, 4);
     for (uint32_t i = 0; i < e->count; i++)
         payload_stamp(at + r->payload_at[i], e, i);
+    for (uint32_t i = 0; r->id_at && i < e->count; i++)
+        put_id(at + r->id_at[i], r, e, i);
     uint8_t *batch = at + PRODUCE_PREFIX;
     uint64_t wall_ms = (e->intended_ns + (uint64_t)r->wall_offset_ns) / 1000000;
     put_u64_be(batch + BASE_TIME_AT, wall_ms);
@@ -315,6 +335,7 @@ static void runnel_close(struct link *link)
     free(r->subs);
     free(r->frame);
     free(r->payload_at);
+    free(r->id_at);
     free(r);
 }
 
@@ -389,6 +410,8 @@ static void put_create(struct writer *w, struct runnel_link *r, uint32_t id)
     c.name = bytes_of(name);
     c.partitions = r->link.target->partitions;
     c.if_missing = 1;
+    c.config_count = r->link.target->dedupe;
+    c.configs[0] = (struct wire_config){ bytes_of("dedupe.window"), bytes_of("on") };
     wire_put_topic_create(w, &c);
 }
 
@@ -438,6 +461,7 @@ static struct runnel_link *greet(const struct target *t, enum role role, const s
     r->stream.fd = -1;
     r->role = role;
     r->wall_offset_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec - (int64_t)clock_now_ns();
+    r->run = (uint64_t)wall.tv_sec * 1000000000 + (uint64_t)wall.tv_nsec;
     r->credit = CREDIT_BYTES / target_lanes(t);
     if (r->credit < CREDIT_BYTES_MIN)
         r->credit = CREDIT_BYTES_MIN;

@@ -33,6 +33,8 @@ struct runnel_link {
     uint8_t *frame; /* the prepared request */
     uint32_t frame_bytes, batch_bytes, prepared_count;
     uint32_t *payload_at; /* in the frame, by record */
+    uint32_t *id_at;      /* the same, of ids; NULL: there are none */
+    uint64_t run;         /* a part of ids: no two links share it */
     uint64_t next_id;
     uint64_t unanswered_bytes, unanswered_max;
     int64_t wall_offset_ns; /* wall clock minus ours */

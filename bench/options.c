@@ -45,6 +45,8 @@ static const char usage[] =
     "  --shared           a group whose members compete for events (runnel)\n"
     "  --envelope         publish: events with an envelope and bare ones of the same size in turn "
     "(librunnel)\n"
+    "  --ids              each event has an id of its own, 36 characters in a header (runnel)\n"
+    "  --dedupe           the same, and topics have a duplicate window (runnel)\n"
     "  --passes N         consume: read all so many times (memory: 20, history: 1)\n"
     "  --members N        rebalance: of the group (100)\n"
     "  --rounds N         rebalance: kill one and have one join so many times (10)\n"
@@ -114,6 +116,8 @@ enum {
     OPT_GROUP,
     OPT_SHARED,
     OPT_ENVELOPE,
+    OPT_IDS,
+    OPT_DEDUPE,
     OPT_PID,
     OPT_DIR,
     OPT_RUNNELD,
@@ -148,6 +152,8 @@ static const struct option table[] = {
     { "group", no_argument, NULL, OPT_GROUP },
     { "shared", no_argument, NULL, OPT_SHARED },
     { "envelope", no_argument, NULL, OPT_ENVELOPE },
+    { "ids", no_argument, NULL, OPT_IDS },
+    { "dedupe", no_argument, NULL, OPT_DEDUPE },
     { "pid", required_argument, NULL, OPT_PID },
     { "dir", required_argument, NULL, OPT_DIR },
     { "runneld", required_argument, NULL, OPT_RUNNELD },
@@ -219,6 +225,12 @@ static void take_load(struct options *o, int option, const char *v)
         break;
     case OPT_ROUNDS:
         o->rounds = count("--rounds", v, 1000);
+        break;
+    case OPT_DEDUPE:
+        o->dedupe = true;
+        /* fall through */
+    case OPT_IDS:
+        o->ids = true;
         break;
     }
 }
@@ -328,6 +340,8 @@ void options_parse(struct options *o, int argc, char **argv)
         o->driver = &driver_librunnel; /* the one that fills envelopes in */
     if ((o->group || o->shared) && !o->driver->groups)
         wrong("--group", NULL, "this driver knows no groups: leave it out");
+    if (o->ids && o->driver != &driver_runnel)
+        wrong("--ids", NULL, "only the driver runnel gives events ids: leave it out");
     if (o->batch > o->in_flight)
         o->in_flight = o->batch;
     if ((uint64_t)o->topics * o->partitions > 1000000)

@@ -26,7 +26,7 @@ struct options {
     double rate, duration_s, warmup_s;
     uint64_t events, history_mb;
     pid_t pid;
-    bool json, spin, quick, group, shared, envelope;
+    bool json, spin, quick, group, shared, envelope, ids, dedupe;
 };
 
 /* Parses; on a mistake prints one line on stderr and exits with 2, on --help prints usage and exits with 0.

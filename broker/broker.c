@@ -97,6 +97,7 @@ static struct store_options broker_store_options(const struct config *c)
                                    .producers_max = (uint32_t)c->producers_max,
                                    .tail_bytes_max = (uint64_t)c->tails_bytes,
                                    .history_bytes_max = (uint64_t)c->history_bytes,
+                                   .dedupe_memory = (uint64_t)c->dedupe_memory,
                                    .disk_reserve_bytes = (uint64_t)c->disk_reserve_bytes,
                                    .journal_file_bytes = (uint64_t)c->journal_file_bytes,
                                    .journal_files_max = (uint32_t)c->journal_files_max,

@@ -96,6 +96,9 @@ enum config_spin { CONFIG_SPIN_ADAPTIVE, CONFIG_SPIN_ALWAYS, CONFIG_SPIN_OFF };
       "memory for the newest events of all partitions: live readers are served from it")                     \
     X(history_bytes, "history.bytes", CONFIG_BYTES, 2 * MIB, 64 * GIB, 16 * MIB, true, NULL,                 \
       "memory for reads from segments")                                                                      \
+    X(dedupe_memory, "dedupe.memory", CONFIG_BYTES, 0, 1024 * GIB, 256 * MIB, true, NULL,                    \
+      "memory for the event ids of all topics with a dedupe.window, 60 bytes each; then events with new "    \
+      "ids are refused with DEDUPE_FULL")                                                                    \
     X(journal_file_bytes, "journal.file.bytes", CONFIG_BYTES, 1 * MIB, 1 * GIB, 16 * MIB, false, NULL,       \
       "size of a journal file")                                                                              \
     X(journal_files_max, "journal.files.max", CONFIG_COUNT, 2, 512, 16, false, NULL,                         \

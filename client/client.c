@@ -172,6 +172,7 @@ static void client_greet(struct runnel_client *c)
     struct wire_hello hello = { .magic = WIRE_MAGIC,
                                 .version_min = WIRE_VERSION,
                                 .version_max = WIRE_VERSION,
+                                .features = WIRE_FEATURE_EVENT_ERRORS,
                                 .client = bytes_of(c->options.client_name),
                                 .client_version = bytes_of(RUNNEL_VERSION) };
     c->state = CLIENT_GREETING;

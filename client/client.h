@@ -46,8 +46,9 @@ struct request;
  * answer came, or before the request went out. */
 struct reply {
     int error;
-    struct bytes text;  /* the broker's sentence when `error` */
-    struct reader body; /* when not */
+    struct bytes text;                /* the broker's sentence when `error`, */
+    const struct wire_error *refusal; /* and all that it said; NULL: not the broker */
+    struct reader body;               /* when not */
 };
 
 typedef void (*request_done)(struct runnel_client *c, struct request *r, const struct reply *reply);

@@ -264,18 +264,19 @@ bool producer_reports_due(const struct runnel_producer *p)
     return !TAILQ_EMPTY(&p->done);
 }
 
-static void report_event(struct runnel_producer *p, struct pbatch *b, uint32_t i)
+static void report_event(struct runnel_producer *p, struct pbatch *b, uint32_t i, uint32_t *told)
 {
     struct runnel_delivery d = {
         .error = -b->error,
-        .duplicate = b->duplicate,
+        .duplicate = b->duplicate ? RUNNEL_DUPLICATE_RETRY : 0,
         .partition = (int32_t)b->part->index,
-        .offset = b->error || b->offset < 0 ? -1 : b->offset + (int64_t)i,
+        .offset = -1,
         .error_text = b->error ? b->text : NULL,
     };
+    told_report(b, i, told, &d);
     if (p->wait_batch == b && p->wait_index == i) {
         p->wait_result = d;
-        memcpy(p->wait_text, b->text, sizeof(b->text));
+        snprintf(p->wait_text, sizeof(p->wait_text), "%s", d.error_text ? d.error_text : "");
         p->wait_done = true;
         p->wait_batch = NULL;
         return;
@@ -292,14 +293,14 @@ int producer_report(struct runnel_producer *p)
     struct pbatch *b;
     int n = 0;
     while ((b = TAILQ_FIRST(&p->done))) {
-        uint32_t count = (uint32_t)b->builder.count;
+        uint32_t count = pbatch_events(b), told = 0;
         TAILQ_REMOVE(&p->done, b, link);
         if (b->error && b->text[0] == '\0')
             snprintf(b->text, sizeof(b->text), "%s", error_text((uint16_t)b->error));
         uint32_t i = 0;
         for (; i < count && (p->on_delivery || p->wait_batch == b); i++) {
             p->queued--; /* before the callback: what it asks must be true then */
-            report_event(p, b, i);
+            report_event(p, b, i, &told);
         }
         p->queued -= count - i;
         n += (int)count;

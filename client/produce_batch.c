@@ -126,6 +126,8 @@ struct pbatch *pbatch_take(struct runnel_producer *p, struct part *part, uint64_
 void pbatch_release(struct pbatch *b)
 {
     struct runnel_producer *p = b->part->producer;
+    free(b->told);
+    b->told = NULL;
     p->in_use -= b->size;
     if (b->tier != BUFFER_SINGLE) {
         TAILQ_INSERT_HEAD(&p->idle[b->tier], b, link);
@@ -211,6 +213,34 @@ static uint32_t pbatch_pack(struct pbatch *b)
         return b->bytes;
     memcpy(at + BATCH_HEADER, p->packer.bytes, packed);
     return batch_seal(at, &like, codec, packed);
+}
+
+bool pbatch_without(struct pbatch *b, const uint32_t *numbers, uint32_t count)
+{
+    const struct runnel_producer *p = b->part->producer;
+    struct packer packer = { 0 };
+    struct batch like;
+    char why[128];
+    uint8_t *at = pbatch_start(b);
+    if (!batch_decode(&like, at, b->bytes))
+        return false;
+    struct bytes records = { at + BATCH_HEADER, b->bytes - BATCH_HEADER };
+    enum batch_codec codec = (enum batch_codec)(like.attributes & BATCH_CODEC_MASK);
+    if (codec != CODEC_NONE) {
+        /* They were built here, so they fit here. */
+        bool unpacked = unpack(&packer, codec, records, &records, why);
+        if (unpacked)
+            memcpy(at + BATCH_HEADER, records.at, records.len);
+        packer_free(&packer, false);
+        if (!unpacked)
+            return false;
+    }
+    uint32_t bytes = records_without(&like, at + BATCH_HEADER, records.len, numbers, count);
+    b->builder.count = like.count;
+    b->bytes = batch_seal(at, &like, CODEC_NONE, bytes);
+    if (like.count && p->options.compression != CODEC_NONE)
+        b->bytes = pbatch_pack(b);
+    return true;
 }
 
 void pbatch_finish(struct pbatch *b)

@@ -53,7 +53,8 @@ void part_place(struct part *part)
     enum part_place want = PLACE_NONE;
     if (part->drain && TAILQ_EMPTY(&part->flight))
         part_drained(part);
-    if (part->drain || (p->idempotent && part->flight_count >= WIRE_PRODUCER_WINDOW))
+    if (part->drain || (p->idempotent && part->flight_count >= WIRE_PRODUCER_WINDOW) ||
+        (part->careful && part->flight_count > 0))
         want = PLACE_NONE;
     else if (part->retry_at_ms)
         want = PLACE_PAUSED;
@@ -175,6 +176,19 @@ static void batch_without_id(struct pbatch *b)
         queue_insert(b->part, b);
 }
 
+/* Some events had been published before, and nothing was stored: what is left goes under new numbers. */
+static void batch_thinned(struct pbatch *b)
+{
+    struct part *part = b->part;
+    b->thinned = b->in_doubt = false; /* the broker would have known it */
+    part_close_gap(part, b);
+    part->careful = true;
+    if (b->builder.count == 0)
+        pbatch_settle(b, 0, NULL);
+    else
+        queue_insert(part, b);
+}
+
 /* An earlier batch is to be tried again. A later one can be answered with success all the same, when both
  * were stored before a connection broke and the broker was full when the earlier one came again: its report
  * must wait, reports are in order. */
@@ -202,6 +216,10 @@ static void batch_answered(struct pbatch *b, int64_t now_ms)
     bool behind = part->drain || p->state == PRODUCER_DRAINING; /* an earlier one was refused */
     flight_leave(b);
     b->answered = false;
+    if (b->thinned) {
+        batch_thinned(b);
+        return;
+    }
     if (b->grouped && b->error && b->error != ERR_CLIENT_UNREACHABLE) {
         group_refused(b, now_ms);
         return;
@@ -209,6 +227,7 @@ static void batch_answered(struct pbatch *b, int64_t now_ms)
     switch (b->error) {
     case ERR_OK:
         part->attempts = 0;
+        part->careful = part->careful && b->told_count;
         if (p->idempotent && waits_for_earlier(b)) {
             b->in_doubt = true; /* stored, rather: the next answer says where, as a duplicate */
             queue_insert(part, b);
@@ -232,7 +251,11 @@ static void batch_answered(struct pbatch *b, int64_t now_ms)
         break;
     case ERR_PRODUCER_UNKNOWN:
     case ERR_PRODUCER_FENCED:
-        if (p->idempotent)
+        /* The first one of all was refused, so the broker has none of this producer's: a gap, under another
+         * name. */
+        if (b->error == ERR_PRODUCER_UNKNOWN && part->drain)
+            queue_insert(part, b);
+        else if (p->idempotent)
             batch_without_id(b);
         else
             batch_refused(b, b->error, b->text);
@@ -271,6 +294,7 @@ static void batch_take_answer(struct pbatch *b, const struct reply *reply, const
     b->error = reply->error;
     if (reply->error) {
         snprintf(b->text, sizeof(b->text), "%.*s", (int)reply->text.len, (const char *)reply->text.at);
+        b->thinned = !b->grouped && reply->refusal && pbatch_tell(b, reply->refusal);
     } else {
         b->offset = (int64_t)row->base_offset;
         b->duplicate = row->flags & WIRE_PRODUCED_DUPLICATE;
@@ -458,7 +482,8 @@ static struct part *next_part(struct runnel_producer *p)
 
 static bool may_share(const struct runnel_producer *p, const struct pbatch *b)
 {
-    return !b->alone && b->bytes <= GROUP_BATCH_BYTES && p->options.acks != WIRE_ACKS_NONE;
+    return !b->alone && !b->part->careful && b->bytes <= GROUP_BATCH_BYTES &&
+           p->options.acks != WIRE_ACKS_NONE;
 }
 
 /* More small batches into the request that `first` begins. */

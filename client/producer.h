@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * client/producer.h: a producer inside: partitions, batches on their way, and what the four files share
+ * client/producer.h: a producer inside: partitions, batches on their way, and what the five files share
  * (producer.c: its life; produce.c: events in, reports out; produce_send.c: what goes out when, and answers;
- * produce_batch.c: buffers).
+ * produce_told.c: refusals of single events; produce_batch.c: buffers).
  *
  * A batch's way:  open --full or sent--> queue --> flight --answer--> done --callbacks--> free
  *                                          ^-- refused, or connection broken --'
@@ -62,13 +62,17 @@ struct pbatch {
     bool leads;   /* in flight: the first of its request */
     bool grouped; /* in flight: not alone in its request */
     bool alone;   /* a request that it shared was refused: goes by itself from now on */
+    bool thinned; /* the last answer named events, which have left it */
     uint8_t resets;
     int error;
     int32_t base_sequence;
     int64_t offset;
     int64_t retry_until_ms; /* 0: no trouble so far */
     int64_t opened_us;
-    char text[192];             /* of the refusal */
+    char text[192];                /* of the refusal */
+    char told_text[128];           /* of the event that is being reported */
+    struct wire_event_error *told; /* events that have left it, by their first numbers */
+    uint32_t told_count;
     alignas(16) uint8_t data[]; /* prefix, batch, ... and from the end downwards: opaques */
 };
 TAILQ_HEAD(pbatch_list, pbatch);
@@ -95,6 +99,7 @@ struct part {
     int32_t renumber;         /* while draining: the sequence to go on with; -1: as numbered */
     uint64_t renumber_serial; /* of the batch that had it */
     bool drain;
+    bool careful;      /* events were named: one batch at a time, until one is stored as it was sent */
     uint32_t attempts; /* refusals in a row */
     int64_t retry_at_ms;
     uint8_t tier_hint; /* of the last batch: what the next one starts with */
@@ -186,6 +191,21 @@ void pbatch_finish(struct pbatch *b);
 /* Bytes so far. */
 uint32_t pbatch_bytes(const struct pbatch *b);
 void *pbatch_opaque(const struct pbatch *b, uint32_t i);
+
+/* Takes events out of a finished batch; false: without memory, it is as before. */
+bool pbatch_without(struct pbatch *b, const uint32_t *numbers, uint32_t count);
+/* Events that it was built with. */
+static inline uint32_t pbatch_events(const struct pbatch *b)
+{
+    return (uint32_t)b->builder.count + b->told_count;
+}
+
+/* ---- produce_told.c ---- */
+
+/* The events that a refusal names leave the batch. False: it names none, or memory lacks. */
+bool pbatch_tell(struct pbatch *b, const struct wire_error *e);
+/* Completes the report of an event of the batch; `at` starts as 0 and goes on with the events. */
+void told_report(struct pbatch *b, uint32_t event, uint32_t *at, struct runnel_delivery *out);
 
 /* ---- produce_send.c ---- */
 

@@ -67,12 +67,13 @@ bool request_answer(struct runnel_client *c, const struct wire_header *h, struct
 {
     struct request *r = c->slots[h->request_id & SLOT_MASK];
     struct reply reply = { .body = body };
+    struct wire_error e;
     if (h->flags & WIRE_ERROR) {
-        struct wire_error e;
         if (!wire_get_error(body, &e) || e.code == ERR_OK)
             return false;
         reply.error = e.code;
         reply.text = e.text;
+        reply.refusal = &e;
     }
     if (h->request_id && (h->request_id & SLOT_MASK) == 0) {
         group_answer(c, h->request_id >> SLOT_BITS, h->op, &reply);

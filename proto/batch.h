@@ -143,6 +143,11 @@ uint32_t batch_build_finish(struct batch_builder *b, int64_t producer_id, int16_
 /* Writes header and CRC around `records_bytes` bytes of (compressed) records that stand at p + BATCH_HEADER
  * already, taking what else it needs from `like`; returns the batch's bytes. */
 uint32_t batch_seal(void *p, const struct batch *like, enum batch_codec codec, uint32_t records_bytes);
+/* Takes the records with these numbers (ascending, from 0) out of `batch`'s uncompressed records, in place,
+ * and closes the gaps they leave. Counts and the greatest timestamp are set in `batch`, to be sealed. The
+ * bytes left; 0: none, or the records are malformed, and then what they are is undefined. */
+uint32_t records_without(struct batch *batch, uint8_t *records, uint32_t bytes, const uint32_t *numbers,
+                         uint32_t count);
 /* Rewrites producer id, epoch and sequence of a complete batch, and its CRC. */
 void batch_set_producer(void *p, int64_t producer_id, int16_t producer_epoch, int32_t base_sequence);
 

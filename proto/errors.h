@@ -121,6 +121,15 @@
       "correct the envelope; docs/envelope.md lists the fields")                                             \
     X(NAME_REFUSED, 132, false, "the name breaks the naming policy",                                         \
       "see `runnel topic lint`; or change naming.policy")                                                    \
+    /* duplicates */                                                                                         \
+    X(DEDUPE_CONFLICT, 120, false, "the event's id was published before, with another key or payload",       \
+      "give each event an id of its own")                                                                    \
+    X(DEDUPE_FULL, 121, true, "event ids fill the memory for duplicate windows",                             \
+      "wait until some expire, raise dedupe.memory, or shorten dedupe.window")                               \
+    X(DEDUPE_LOST, 122, true, "event ids of the topic's duplicate window are in a damaged file",             \
+      "wait until they would have expired, or turn dedupe.window off and on")                                \
+    X(DEDUPE_DUPLICATE, 123, false, "events of the request were published before",                           \
+      "nothing: they are stored; send the others again")                                                     \
     /* made by the client library, never sent */                                                             \
     X(CLIENT_TIMEOUT, 200, true, "no answer within the time given", "try again, or give more time")          \
     X(CLIENT_UNREACHABLE, 201, true, "the broker cannot be reached",                                         \

@@ -60,7 +60,33 @@ bool wire_get_error(struct reader r, struct wire_error *body)
 {
     body->code = read_u16(&r);
     body->text = read_str(&r);
-    return reader_done(&r);
+    body->row_count = 0;
+    body->rows = (struct bytes){ NULL, 0 };
+    if (r.bad || reader_left(&r) == 0)
+        return reader_done(&r);
+    body->row_count = read_u32(&r);
+    body->rows.len = reader_left(&r);
+    body->rows.at = read_raw(&r, body->rows.len);
+    return reader_done(&r) && body->rows.len == (uint64_t)body->row_count * WIRE_EVENT_ERROR;
+}
+
+void wire_put_event_error(struct writer *w, const struct wire_event_error *row)
+{
+    write_u32(w, row->event);
+    write_u16(w, row->code);
+    write_u16(w, 0);
+    write_u32(w, row->partition);
+    write_u64(w, row->offset);
+}
+
+struct wire_event_error wire_event_error_at(struct bytes rows, uint32_t i)
+{
+    struct reader r = reader_of(rows.at + (size_t)i * WIRE_EVENT_ERROR, WIRE_EVENT_ERROR);
+    struct wire_event_error row = { .event = read_u32(&r), .code = read_u16(&r) };
+    (void)read_u16(&r);
+    row.partition = read_u32(&r);
+    row.offset = read_u64(&r);
+    return row;
 }
 
 /* ---- session ---- */

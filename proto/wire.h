@@ -105,10 +105,28 @@ struct wire_header {
 };
 static_assert(sizeof(struct wire_header) == WIRE_HEADER, "the header is 12 bytes on the wire");
 
-/* Body of a refused request. */
+/* What a client can do beyond the first version; those that both sides have are in use. */
+enum wire_feature {
+    WIRE_FEATURE_EVENT_ERRORS = 1 << 0, /* a refused PRODUCE of one batch names the events, see wire_error */
+};
+
+/* Body of a refused request: u16 code, str text. With WIRE_FEATURE_EVENT_ERRORS, when events of a single
+ * batch were the reason: then u32 count and so many rows, by event; perhaps not of all such events. */
 struct wire_error {
     uint16_t code;
     struct bytes text; /* a sentence: what was wrong, where, what to do */
+    uint32_t row_count;
+    struct bytes rows; /* encoded: wire_event_error_at() */
+};
+
+enum { WIRE_EVENT_ERROR = 20, WIRE_SAME_BATCH = UINT32_MAX };
+
+struct wire_event_error {
+    uint32_t event; /* in the batch, from 0 */
+    uint16_t code;
+    uint32_t
+        partition; /* where the original is: partition and offset; or WIRE_SAME_BATCH and an event's number */
+    uint64_t offset;
 };
 
 /* ---- session ---- */
@@ -116,7 +134,7 @@ struct wire_error {
 struct wire_hello {
     uint32_t magic;
     uint16_t version_min, version_max;
-    uint64_t features;                   /* none yet: 0 */
+    uint64_t features;                   /* enum wire_feature */
     struct bytes client, client_version; /* "librunnel", "0.1.0" */
 };
 
@@ -377,6 +395,9 @@ void wire_put_position(struct writer *w, const struct wire_position *position);
 struct wire_position wire_get_position(struct reader *r);
 
 /* PRODUCE, request and reply, in pieces. */
+/* Of an error with rows: put the error without them, the count, then each row. */
+void wire_put_event_error(struct writer *w, const struct wire_event_error *row);
+struct wire_event_error wire_event_error_at(struct bytes rows, uint32_t i);
 void wire_put_produce(struct writer *w, uint8_t acks, uint16_t count);
 void wire_put_produce_batch(struct writer *w, uint32_t handle, uint32_t partition, struct bytes batch);
 bool wire_get_produce(struct reader r, struct wire_produce *body);

@@ -111,14 +111,28 @@ uint64_t ack_reply(struct session *s, const struct request *rq, uint64_t sequenc
     return ack_reply_end(s, &reply, rq);
 }
 
-enum net_take ack_refuse(struct session *s, const struct request *rq, enum error code, const char *text)
+enum net_take ack_refuse_with(struct session *s, const struct request *rq, uint64_t sequence,
+                              const struct wire_error *error, const struct duplicate_row *rows)
 {
-    const struct wire_error body = { .code = (uint16_t)code, .text = bytes_of(text) };
-    struct ack_reply reply = ack_reply_begin(s, 0, 2 + 2 + body.text.len, 0);
-    wire_put_error(&reply.w, &body);
+    const uint32_t rows_bytes = error->row_count ? 4 + error->row_count * (uint32_t)WIRE_EVENT_ERROR : 0;
+    struct ack_reply reply = ack_reply_begin(s, sequence, 2 + 2 + error->text.len + rows_bytes, rows_bytes);
+    wire_put_error(&reply.w, error);
+    if (rows_bytes)
+        write_u32(&reply.w, error->row_count);
+    for (uint32_t i = 0; i < error->row_count; i++) {
+        const struct wire_event_error row = { rows[i].event, rows[i].code, rows[i].partition,
+                                              rows[i].offset };
+        wire_put_event_error(&reply.w, &row);
+    }
     ack_frame_end(s, &reply, rq, WIRE_REPLY | WIRE_ERROR);
     s->api->stats.refused++;
     return NET_TAKEN;
+}
+
+enum net_take ack_refuse(struct session *s, const struct request *rq, enum error code, const char *text)
+{
+    const struct wire_error body = { .code = (uint16_t)code, .text = bytes_of(text) };
+    return ack_refuse_with(s, rq, 0, &body, NULL);
 }
 
 void ack_free_all(struct api *api)

@@ -11,6 +11,7 @@
 #include "net/conn.h"
 #include "net/replies.h"
 #include "partition/catalog.h"
+#include "partition/duplicates.h"
 #include "partition/partition.h"
 #include "partition/store.h"
 #include "proto/compress.h"
@@ -37,6 +38,7 @@ struct session {
     struct api *api;
     struct conn *conn;
     bool greeted;
+    uint64_t features;     /* in use: enum wire_feature */
     bool waits_own;        /* parked until its own unanswered bytes are fewer */
     uint32_t acks_waiting; /* entries in the FIFO */
     uint64_t inflight_bytes;
@@ -157,6 +159,9 @@ uint64_t ack_reply_end(struct session *s, struct ack_reply *reply, const struct 
 uint64_t ack_reply(struct session *s, const struct request *rq, uint64_t sequence, const struct writer *body);
 /* As api_refuse, in order behind those replies. */
 enum net_take ack_refuse(struct session *s, const struct request *rq, enum error code, const char *text);
+/* The same, of something that is true only once `sequence` is durable; and `error`'s rows. */
+enum net_take ack_refuse_with(struct session *s, const struct request *rq, uint64_t sequence,
+                              const struct wire_error *error, const struct duplicate_row *rows);
 void ack_free_all(struct api *api);
 
 /* produce.c */
@@ -165,9 +170,15 @@ enum net_take produce_init_producer(struct session *s, const struct request *rq)
 /* In parts, for requests that publish and do something else, all or nothing. What can be said without looking
  * at the batches: ERR_OK, or refuse with `why`. */
 enum error produce_admit(const struct session *s, const struct wire_produce *body, char *why);
-/* Checks every batch; their items are lent until the next request. */
+/* Checks every batch; their items are lent until the next request. They are appended, or produce_drop() is
+ * called. */
 enum error produce_check_all(struct session *s, struct wire_produce *body, struct produce_item **out,
                              char *why);
+/* The items are not appended after all. */
+void produce_drop(struct session *s);
+/* Refuses a request for what produce_check_all() said. `durable`: the answer waits for what it speaks of. */
+enum net_take produce_refuse_checked(struct session *s, const struct request *rq, bool durable,
+                                     const struct wire_produce *body, enum error code, const char *text);
 /* Appends them, into room that was granted; the sequence that makes them durable. */
 uint64_t produce_append_all(struct session *s, const struct produce_item *items, uint16_t count,
                             struct wire_produced *rows);

@@ -102,8 +102,10 @@ static enum net_take dispatch_hello(struct session *s, const struct request *rq)
         return NET_TAKEN;
     }
     s->greeted = true;
+    s->features = hello.features & WIRE_FEATURE_EVENT_ERRORS;
     struct wire_hello_reply reply = {
         .version = WIRE_VERSION,
+        .features = s->features,
         .broker_version = bytes_of(RUNNEL_VERSION),
         .leader_epoch = store_leader_epoch(api->store),
         .frame_bytes_max = api->options.frame_bytes_max,

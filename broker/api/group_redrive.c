@@ -141,6 +141,7 @@ enum net_take group_redrive_request(struct session *s, const struct request *rq)
                  "a dead letter of the request is settled already, or cannot be: nothing was "
                  "published; look which are left and try again");
         ack_refuse(s, rq, ERR_EVENT_NOT_LEASED, why);
+        produce_drop(s);
     } else {
         if (body.publishes) {
             published = mem_alloc(MEM_API, body.produce.count * sizeof(*published));

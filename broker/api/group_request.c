@@ -331,10 +331,14 @@ enum net_take group_request_produce(struct session *s, const struct request *rq)
     member_spoke(seat->member);
     /* All questions first: then nothing can be refused any more. */
     code = ranges_call(seat->member, body.ranges, body.count, group_ack_check, why);
-    if (code == ERR_OK)
-        code = produce_check_all(s, &body.produce, &items, why);
     if (code != ERR_OK)
         return ack_refuse(s, rq, code, why);
+    code = produce_check_all(s, &body.produce, &items, why);
+    if (code != ERR_OK) {
+        produce_refuse_checked(s, rq, true, &body.produce, code, why);
+        produce_drop(s);
+        return NET_TAKEN;
+    }
     const uint32_t rows_bytes = body.produce.count * (uint32_t)sizeof(struct wire_produced);
     struct wire_produced *rows = mem_alloc(MEM_API, rows_bytes);
     produce_append_all(s, items, body.produce.count, rows);

@@ -42,6 +42,12 @@ static void observe_journal(const struct journal_stats *s, stat_visit visit, voi
     JOURNAL_STATS(STAT_VISIT)
 }
 #undef STAT_ROOM
+#define STAT_ROOM "dedupe"
+static void observe_dedupe(const struct dedupe_stats *s, stat_visit visit, void *ctx)
+{
+    DEDUPE_STATS(STAT_VISIT)
+}
+#undef STAT_ROOM
 
 static void observe_process(struct observe *o)
 {
@@ -74,6 +80,7 @@ enum net_take observe_stat(struct session *s, const struct request *rq)
     observe_api(&api->stats, observe_row, &o);
     observe_store(store_stats(api->store), observe_row, &o);
     observe_journal(store_journal_stats(api->store), observe_row, &o);
+    observe_dedupe(store_dedupe_stats(api->store), observe_row, &o);
     if (api->extra.stats)
         api->extra.stats(api->extra.ctx, observe_row, &o);
     observe_process(&o);

@@ -27,6 +27,19 @@ static enum net_take produce_refuse(struct session *s, const struct request *rq,
     return NET_TAKEN;
 }
 
+enum net_take produce_refuse_checked(struct session *s, const struct request *rq, bool durable,
+                                     const struct wire_produce *body, enum error code, const char *text)
+{
+    enum { ROWS_MAX = 8192 }; /* 160 KiB; who sends the others again is told of further ones */
+    if (code != ERR_DEDUPE_DUPLICATE && code != ERR_DEDUPE_CONFLICT)
+        return ack_refuse(s, rq, code, text);
+    const struct duplicates found = duplicates_found(s->api->store);
+    struct wire_error error = { .code = (uint16_t)code, .text = bytes_of(text) };
+    if ((s->features & WIRE_FEATURE_EVENT_ERRORS) && body->count == 1)
+        error.row_count = found.count < ROWS_MAX ? found.count : ROWS_MAX;
+    return ack_refuse_with(s, rq, durable ? found.sequence : 0, &error, found.rows);
+}
+
 /* ---- one batch ---- */
 
 static enum error produce_find(const struct session *s, const struct wire_produce_batch *b,
@@ -57,6 +70,12 @@ static enum error produce_check(const struct session *s, const struct wire_produ
             why, API_WHY_BYTES,
             "acks=memory does not go with idempotence (producer %lld): a crash could give its offsets anew",
             (long long)item->batch.producer_id);
+        code = ERR_ACKS_INVALID;
+    }
+    if (code == ERR_OK && acks == WIRE_ACKS_NONE && partition_topic(item->partition)->window) {
+        snprintf(why, API_WHY_BYTES,
+                 "acks=none does not go with dedupe.window of topic %s: nobody could be told of duplicates",
+                 partition_topic(item->partition)->name);
         code = ERR_ACKS_INVALID;
     }
     if (code == ERR_OK)
@@ -99,8 +118,13 @@ static bool produce_seen(struct api *api, const struct partition *p)
     }
 }
 
-enum error produce_check_all(struct session *s, struct wire_produce *body, struct produce_item **out,
-                             char *why)
+void produce_drop(struct session *s)
+{
+    duplicates_begin(s->api->store);
+}
+
+static enum error produce_check_items(struct session *s, struct wire_produce *body, struct produce_item **out,
+                                      char *why)
 {
     struct api *api = s->api;
     struct wire_produce_batch b;
@@ -108,7 +132,7 @@ enum error produce_check_all(struct session *s, struct wire_produce *body, struc
     struct produce_item *items = *out = api->items;
     api->request_serial++;
     for (uint32_t i = 0; wire_produce_next(body, &b) == 1; i++) {
-        const enum error code = produce_check(s, &b, body->acks, &items[i], why);
+        enum error code = produce_check(s, &b, body->acks, &items[i], why);
         if (code != ERR_OK)
             return code;
         if (body->count > 1 && produce_seen(api, items[i].partition)) {
@@ -116,8 +140,18 @@ enum error produce_check_all(struct session *s, struct wire_produce *body, struc
                      "batch %u names a partition a second time: one batch for each partition and request", i);
             return ERR_REQUEST_INVALID;
         }
+        code = duplicates_check(items[i].partition, &items[i].batch, why);
+        if (code != ERR_OK)
+            return code;
     }
     return ERR_OK;
+}
+
+enum error produce_check_all(struct session *s, struct wire_produce *body, struct produce_item **out,
+                             char *why)
+{
+    duplicates_begin(s->api->store);
+    return produce_check_items(s, body, out, why);
 }
 
 /* ---- the request ---- */
@@ -205,6 +239,12 @@ enum net_take produce_request(struct session *s, const struct request *rq)
             produce_append(s, rq, body.acks, items, body.count);
             return NET_TAKEN;
         }
+        if (body.acks != WIRE_ACKS_NONE) {
+            produce_refuse_checked(s, rq, body.acks == WIRE_ACKS_DURABLE, &body, code, why);
+            produce_drop(s);
+            return NET_TAKEN;
+        }
+        produce_drop(s);
     }
     return produce_refuse(s, rq, body.acks, code, why);
 }

@@ -22,6 +22,7 @@
     X(MEM_PARTITION, "partitions")                                                                           \
     X(MEM_CATALOG, "catalog")                                                                                \
     X(MEM_HISTORY, "history")                                                                                \
+    X(MEM_DEDUPE, "dedupe")                                                                                  \
     X(MEM_SCHEMA, "schemas")                                                                                 \
     X(MEM_GROUP, "groups")                                                                                   \
     X(MEM_NET, "connections")                                                                                \

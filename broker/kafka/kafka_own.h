@@ -27,6 +27,7 @@
 #include "net/listener.h"
 #include "net/replies.h"
 #include "partition/catalog.h"
+#include "partition/duplicates.h"
 #include "partition/partition.h"
 #include "partition/store.h"
 

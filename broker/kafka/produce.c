@@ -146,8 +146,12 @@ static enum kafka_error produce_check(struct kafka_session *s, const struct kafk
     const enum kafka_error bytes_error = produce_check_bytes(kafka, rq->version, w->records, batch, why);
     if (bytes_error)
         return bytes_error;
-    const enum error code = partition_check(*p, batch, why);
-    return kafka_error_of(code == ERR_OK ? partition_check_contents(*p, batch, why) : code);
+    error = partition_check(*p, batch, why);
+    if (error == ERR_OK)
+        error = partition_check_contents(*p, batch, why);
+    if (error == ERR_OK)
+        error = duplicates_check(*p, batch, why);
+    return kafka_error_of(error);
 }
 
 static void produce_store(struct kafka *kafka, struct kafka_produce *q, struct produce_row *row,
@@ -185,10 +189,15 @@ static bool produce_one(struct kafka_session *s, const struct kafka_request *rq,
         !kafka_room_for(s, JOURNAL_NORMAL, 1, w->records.len))
         return false;
     *row = (struct produce_row){ .base_offset = -1, .append_ms = -1, .start_offset = -1 };
+    duplicates_begin(kafka->store);
     row->error = produce_check(s, rq, w, h, &p, &batch, why);
-    if (row->error)
+    if (row->error) {
+        /* What it says of an event that was published before waits until that one is durable. */
+        const uint64_t sequence = duplicates_found(kafka->store).sequence;
+        q->sequence = sequence > q->sequence ? sequence : q->sequence;
+        duplicates_begin(kafka->store);
         produce_refused(kafka, q, row, why);
-    else
+    } else
         produce_store(kafka, q, row, p, &batch);
     if (p)
         row->start_offset = (int64_t)partition_start(p);

@@ -170,16 +170,18 @@ struct topic *catalog_insert(struct store *store, struct bytes name, uint64_t id
     store->topic_count++;
     store->internal_topics += t->internal;
     catalog_index_id(store, t);
+    topic_window(store, t);
     return t;
 }
 
 static void topic_free(struct store *store, struct topic *t)
 {
+    t->settings.dedupe_window_ms = 0;
+    topic_window(store, t);
     for (uint32_t i = 0; i < t->partition_count; i++)
         partition_destroy(t->partitions[i]);
     mem_free(MEM_CATALOG, t->partitions, t->partition_count * sizeof(*t->partitions));
     mem_free(MEM_CATALOG, t, sizeof(*t));
-    (void)store;
 }
 
 /* Frees a deleted topic once nothing refers to it any more. */
@@ -204,6 +206,8 @@ void catalog_remove(struct store *store, struct topic *t)
     store->topic_ids[t->id] = NULL;
     store->catalog_version++;
     t->deleted = true;
+    t->settings.dedupe_window_ms = 0;
+    topic_window(store, t);
     list_append(&store->deleted_topics, &t->link);
     for (uint32_t i = 0; i < t->partition_count; i++) {
         struct partition *p = t->partitions[i];
@@ -346,6 +350,7 @@ bool catalog_apply(struct store *store, const struct record *record, char *why)
         return true;
     }
     t->settings = settings;
+    topic_window(store, t);
     if (partitions > t->partition_count)
         topic_grow(store, t, partitions);
     return true;
@@ -461,6 +466,7 @@ enum error catalog_set(struct store *store, struct topic *t, const struct bytes 
     if (error)
         return error;
     t->settings = settings;
+    topic_window(store, t);
     catalog_record_topic(store, t);
     return ERR_OK;
 }

@@ -18,6 +18,7 @@
 #include "proto/errors.h"
 #include "proto/name.h"
 
+struct dedupe_window;
 struct partition;
 struct store;
 
@@ -33,6 +34,7 @@ struct topic {
     bool deleted;     /* gone from the catalogue; freed when nobody holds it */
     uint32_t holders; /* open handles: topic_hold / topic_release */
     struct topic_settings settings;
+    struct dedupe_window *window; /* NULL: dedupe.window is off */
     uint32_t partition_count;
     struct partition **partitions;
 };

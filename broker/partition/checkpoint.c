@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * partition/checkpoint.c: the state that answers depend on, as of one moment: where replay starts, the
- * topics, what of each partition is in segments, what idempotent producers sent, and other rooms' states.
+ * topics, what of each partition is in segments, what idempotent producers sent, other rooms' states, and
+ * event ids.
  *
  * Two files are written in turn, so that one of them is whole at any time; the one with the higher serial
  * number counts. Format: docs/log-format.md. The encoder runs on the loop (it copies state), writing the file
@@ -16,7 +17,7 @@
 
 #include "proto/crc32c.h"
 
-enum { CHECKPOINT_VERSION = 2, CHECKPOINT_HEADER = 64, CHECKPOINT_BYTES_MAX = 1 << 30 };
+enum { CHECKPOINT_VERSION = 3, CHECKPOINT_HEADER = 64, CHECKPOINT_BYTES_MAX = 1 << 30 };
 
 struct checkpoint_header {
     char magic[8];
@@ -96,7 +97,7 @@ static int checkpoint_read_one(const char *path, struct checkpoint_file *out)
             out->version = h.version;
             if (memcmp(h.magic, checkpoint_magic, sizeof(h.magic)) == 0 &&
                 h.bytes <= out->buffer_bytes - sizeof(h) && h.crc == checkpoint_crc(&h, out->body))
-                result = h.version == 1 || h.version == CHECKPOINT_VERSION ? 0 : -EPROTONOSUPPORT;
+                result = h.version >= 1 && h.version <= CHECKPOINT_VERSION ? 0 : -EPROTONOSUPPORT;
         }
     }
     file_close(fd);
@@ -227,7 +228,24 @@ static struct partition *encode_find(void *ctx, uint64_t topic_id, uint32_t part
     return t && partition < t->partition_count ? t->partitions[partition] : NULL;
 }
 
-uint8_t *checkpoint_encode(struct store *store, const struct journal_point *point, uint64_t *bytes)
+static void encode_put(void *ctx, const void *at, uint32_t n)
+{
+    state_write(ctx, at, n);
+}
+
+static struct dedupe_save *encode_ids(struct state_sink *sink, const struct store *store)
+{
+    const uint64_t length_at = sink->bytes;
+    uint64_t bytes = 0;
+    state_write(sink, &bytes, sizeof(bytes));
+    struct dedupe_save *save = dedupe_save_begin(store->dedupe, encode_put, sink);
+    bytes = sink->bytes - length_at - sizeof(bytes);
+    memcpy(sink->at + length_at, &bytes, sizeof(bytes));
+    return save;
+}
+
+uint8_t *checkpoint_encode(struct store *store, const struct journal_point *point, uint64_t *bytes,
+                           struct dedupe_save **ids)
 {
     struct state_sink sink = { 0 };
     /* As large as the last one, and some: growing step by step would copy it all, again and again. */
@@ -247,6 +265,7 @@ uint8_t *checkpoint_encode(struct store *store, const struct journal_point *poin
     producers_encode(store->producers, &w, encode_find, store);
     sink_end(&sink, &w);
     states_encode(&sink, store);
+    *ids = encode_ids(&sink, store);
     /* Freed by its size: no slack. */
     sink.at = mem_realloc(MEM_PARTITION, sink.at, sink.room, sink.bytes);
     *bytes = store->checkpoint_bytes = sink.bytes;
@@ -344,8 +363,18 @@ static bool decode_removals(struct store *store, struct reader *r)
     return !r->bad;
 }
 
+static int decode_ids(struct store *store, struct reader *r,
+                      void (*finding)(void *ctx, const char *file, uint64_t position, const char *text),
+                      void *ctx, char *why)
+{
+    const uint64_t bytes = read_u64(r);
+    const uint8_t *state = bytes <= reader_left(r) ? read_raw(r, (uint32_t)bytes) : NULL;
+    return r->bad || !state ? -EBADMSG : dedupe_load(store->dedupe, state, bytes, finding, ctx, why);
+}
+
 int checkpoint_decode(struct store *store, const struct checkpoint_file *file, struct journal_point *point,
-                      char *why)
+                      void (*finding)(void *ctx, const char *file, uint64_t position, const char *text),
+                      void *ctx, char *why)
 {
     struct reader r = reader_of(file->body, (uint32_t)file->bytes);
     snprintf(why, WHY_BYTES,
@@ -361,7 +390,9 @@ int checkpoint_decode(struct store *store, const struct checkpoint_file *file, s
             return -EBADMSG;
     if (!decode_removals(store, &r) || !producers_decode(store->producers, &r))
         return -EBADMSG;
-    const int result = file->version == 1 ? 0 : states_decode(store, &r, why);
+    int result = file->version == 1 ? 0 : states_decode(store, &r, why);
+    if (!result && file->version >= 3)
+        result = decode_ids(store, &r, finding, ctx, why);
     if (result || !reader_done(&r))
         return result ? result : -EBADMSG;
     if (id_next > store->topic_id_next)

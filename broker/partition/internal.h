@@ -35,6 +35,7 @@
 #include "base/diag.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "dedupe/dedupe.h"
 #include "io/file.h"
 #include "io/io.h"
 #include "io/timer.h"
@@ -42,6 +43,7 @@
 #include "journal/journal.h"
 #include "log/log.h"
 #include "partition/catalog.h"
+#include "partition/duplicates.h"
 #include "partition/partition.h"
 #include "partition/settings.h"
 #include "partition/state.h"
@@ -77,11 +79,14 @@ struct journal_batches {
     uint32_t position;     /* and position in its .log */
     uint32_t topic_id;
     uint32_t partition;
-    uint32_t flags; /* 1: copied forward, the original is in an earlier file */
+    uint32_t flags; /* 1: copied forward, the original is in an earlier file; 2: see below */
     int64_t append_ms;
 };
 static_assert(sizeof(struct journal_batches) == 32, "as in the file");
-enum { JOURNAL_FORWARDED = 1 };
+enum {
+    JOURNAL_FORWARDED = 1,
+    JOURNAL_IDS = 2, /* its events' ids are in the topic's duplicate window */
+};
 
 struct journal_start {
     uint32_t topic_id, partition;
@@ -203,6 +208,7 @@ struct partition {
     struct list woken_link; /* in store->woken: the durable end moved this turn */
     struct list waiters, waking;
     uint64_t replay_ahead; /* recovery: highest end offset seen in the journal */
+    uint64_t ids_noted;    /* the request (duplicates.serial) whose batch is checked and comes next */
 };
 
 /* One per (partition, group): where the partition's durable end goes once the group's commit is durable. */
@@ -254,6 +260,21 @@ struct state_slot {
     uint64_t saved; /* recovery: records below this offset are in the checkpoint */
 };
 
+/* What duplicates.c keeps from one batch to the next. */
+struct duplicates_state {
+    char dir[LOG_PATH_BYTES];
+    struct packer packer;
+    struct duplicate_row *rows;
+    uint32_t count, room;
+    uint32_t events;   /* of this request, looked at */
+    uint64_t serial;   /* of this request */
+    uint64_t sequence; /* see struct duplicates */
+    enum error code;   /* of the worst row */
+    uint64_t appended; /* the journal sequence of the last batch with ids */
+    int64_t looked_ms; /* when expiry had its last turn */
+    struct timer timer;
+};
+
 struct checkpoint_job;
 
 struct store {
@@ -279,6 +300,8 @@ struct store {
     uint32_t internal_topics, internal_partitions; /* of them: limits count the others */
     struct topic *internal_ids[INTERNAL_IDS];
     uint32_t topic_id_next;
+    struct dedupe *dedupe;
+    struct duplicates_state duplicates;
     struct topic *catalog;
     uint64_t catalog_saved; /* recovery: records of `__catalog` below this offset are in the checkpoint */
     uint64_t catalog_version;
@@ -453,7 +476,9 @@ struct state_sink { /* a buffer that grows; pieces are written through bounded w
 };
 struct writer sink_begin(struct state_sink *s, uint64_t bytes);
 void sink_end(struct state_sink *s, const struct writer *w);
-uint8_t *checkpoint_encode(struct store *store, const struct journal_point *point, uint64_t *bytes);
+/* `ids`: to be run before the checkpoint is written, and ended. */
+uint8_t *checkpoint_encode(struct store *store, const struct journal_point *point, uint64_t *bytes,
+                           struct dedupe_save **ids);
 int checkpoint_write(const char *data_dir, uint64_t serial, const uint8_t *body, uint64_t bytes);
 /* Makes one that was read durable. */
 int checkpoint_flush(const char *data_dir, uint64_t serial);
@@ -468,9 +493,11 @@ struct checkpoint_file {
 /* The newest whole one; `damaged` (LOG_PATH_BYTES) is the name of one that is not, else empty. */
 int checkpoint_read(const char *data_dir, struct checkpoint_file *out, char *damaged, char *why);
 void checkpoint_free(struct checkpoint_file *file);
-/* Fills an empty store from a checkpoint's body. */
+/* Fills an empty store from a checkpoint's body. `finding`: offline, is told of damaged files of event ids;
+ * else NULL. */
 int checkpoint_decode(struct store *store, const struct checkpoint_file *file, struct journal_point *point,
-                      char *why);
+                      void (*finding)(void *ctx, const char *file, uint64_t position, const char *text),
+                      void *ctx, char *why);
 
 /* retention.c */
 void retention_init(struct store *store);
@@ -513,6 +540,19 @@ void states_encode(struct state_sink *sink, const struct store *store);
 int states_decode(struct store *store, struct reader *r, char *why);
 /* Recovery: a batch of topic `t`, met for the first time; not that of a state: nothing. */
 int states_replay(struct store *store, const struct topic *t, const struct batch *batch, char *why);
+
+/* duplicates.c */
+void duplicates_open(struct store *store);
+void duplicates_close(struct store *store);
+void duplicates_init(struct store *store);
+void duplicates_stop(struct store *store);
+void duplicates_turn_end(struct store *store);
+/* The topic's settings, or its partitions, are new. */
+void topic_window(struct store *store, struct topic *t);
+/* A batch is about to be appended: were its ids noted? They stay then. */
+bool duplicates_append(struct partition *p);
+/* Recovery: a batch whose ids were. */
+int duplicates_replay(struct partition *p, const struct batch *batch, int64_t append_ms, char *why);
 
 /* recover.c */
 int store_recover(struct store *store, const struct journal_options *journal,

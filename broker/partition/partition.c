@@ -290,6 +290,7 @@ void partition_append(struct partition *p, const struct batch *batch, struct app
     }
     if (partition_rolls(p, batch->bytes))
         partition_roll(p);
+    const bool ids = duplicates_append(p);
     const struct segment *s = partition_segment(p);
     uint64_t position = s->appended;
     int64_t now = store->clock->wall_ms;
@@ -307,10 +308,12 @@ void partition_append(struct partition *p, const struct batch *batch, struct app
 
     uint8_t *body =
         journal_add(store->journal, JOURNAL_BATCHES, (uint32_t)sizeof(struct journal_batches) + batch->bytes);
-    journal_batches_head(body, p, s, position, 0, now);
+    journal_batches_head(body, p, s, position, ids ? JOURNAL_IDS : 0, now);
     memcpy(body + sizeof(struct journal_batches), at, batch->bytes);
 
     partition_note(p, out->sequence);
+    if (ids)
+        dedupe_appended(p->topic->window, p->number, p->end);
     if (batch->producer_id >= 0)
         producers_note(store->producers, p, batch, out->base_offset);
     store->stats.batches_in++;

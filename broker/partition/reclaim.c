@@ -45,6 +45,7 @@ struct checkpoint_job {
     struct store *store;
     struct checkpoint_segment *segments;
     uint32_t count, room;
+    struct dedupe_save *ids;
     uint8_t *body;
     uint64_t body_bytes, serial, file;
     int result;
@@ -262,7 +263,11 @@ static void checkpoint_run(struct work_job *job)
     (void)checkpoint_sync_segments;
 #endif
     if (!k->result)
+        k->result = dedupe_save_run(k->ids);
+    if (!k->result)
         k->result = checkpoint_write(k->store->options.data_dir, k->serial, k->body, k->body_bytes);
+    if (!k->result)
+        dedupe_save_tidy(k->ids);
 }
 
 static void checkpoint_add(struct checkpoint_job *k, struct segment *s, const struct segment *before)
@@ -330,10 +335,12 @@ static bool checkpoint_start(struct store *store, uint64_t file)
                 break; /* those before it are done */
         }
     }
-    k->body = checkpoint_encode(store, &point, &k->body_bytes);
+    k->body = checkpoint_encode(store, &point, &k->body_bytes, &k->ids);
     /* One that fails is tried again under the same number: the next number's file is the last good one. */
     k->serial = store->checkpoint_serial + 1;
     k->sequence = states_sequence(store);
+    if (store->duplicates.appended > k->sequence)
+        k->sequence = store->duplicates.appended;
     store->checkpoint = k;
     checkpoint_advance(store);
     return true;
@@ -379,6 +386,7 @@ static void checkpoint_done(struct work_job *job)
     for (uint32_t i = 0; i < k->count; i++)
         checkpoint_segment_done(&k->segments[i], saved);
     store->checkpoint = NULL;
+    dedupe_save_end(k->ids, saved);
     if (saved) {
         store->stats.checkpoints++;
         store->checkpoint_serial = k->serial;

@@ -218,6 +218,10 @@ static int replay_batches(struct recovery *rec, const struct journal_entry *entr
                      base, end, t->name, p->number, p->end);
             return -EBADMSG;
         }
+        int ids = 0;
+        if ((head.flags & JOURNAL_IDS) && end <= p->end &&
+            (ids = duplicates_replay(p, &batch, head.append_ms, rec->why)))
+            return ids;
         if (batch.producer_id >= 0 && end <= p->end)
             producers_note(store->producers, p, &batch, base);
         at += batch.bytes;
@@ -331,7 +335,7 @@ static int recover_checkpoint(struct store *store, struct journal_point *point, 
         return result; /* none that is whole: the journal must reach back to its beginning, and says so if it
                           does not */
     store->checkpoint_serial = file.serial;
-    result = checkpoint_decode(store, &file, point, why);
+    result = checkpoint_decode(store, &file, point, NULL, NULL, why);
     checkpoint_free(&file);
     if (result)
         return result;
@@ -370,6 +374,7 @@ int store_recover(struct store *store, const struct journal_options *journal,
     result = recover_check(store, why);
     removals_now(store);
     removals_tidy(store);
+    dedupe_tidy(store->dedupe);
     return result;
 }
 
@@ -386,7 +391,7 @@ int recover_offline(struct store *store,
     if (damaged[0])
         finding(ctx, damaged, 0, "the checkpoint's checksum does not match its contents");
     if (!result && file.body) {
-        result = checkpoint_decode(store, &file, &point, why);
+        result = checkpoint_decode(store, &file, &point, finding, ctx, why);
         checkpoint_free(&file);
     }
     if (result)

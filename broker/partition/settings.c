@@ -12,6 +12,7 @@ static const struct setting rows[] = {
     TOPIC_SETTINGS(X)
 #undef X
 };
+enum { WINDOW_ON_MS = 3600000 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 static_assert(ROWS <= 32, "struct topic_settings keeps a bit per row");
 
@@ -143,6 +144,11 @@ static bool settings_parse(const struct setting *row, struct bytes value, int64_
         return parse_ms(value, out);
     case SETTING_BYTES:
         return parse_bytes(value, out);
+    case SETTING_WINDOW:
+        *out = WINDOW_ON_MS;
+        if (text_is(value, "off"))
+            *out = 0;
+        return text_is(value, "") || text_is(value, "on") || text_is(value, "off") || parse_ms(value, out);
     case SETTING_TIMESTAMP_TYPE:
         *out = text_is(value, "LogAppendTime");
         return *out || text_is(value, "CreateTime");
@@ -167,6 +173,13 @@ void settings_text(const struct topic_settings *s, uint32_t i, char *out)
         return;
     case SETTING_FIELDS:
         fields_text(value, out);
+        return;
+    case SETTING_WINDOW:
+        if (!value) {
+            snprintf(out, SETTINGS_TEXT_BYTES, "off");
+            return;
+        }
+        snprintf(out, SETTINGS_TEXT_BYTES, "%lld", (long long)value);
         return;
     case SETTING_MS:
     case SETTING_BYTES:
@@ -213,6 +226,9 @@ static void settings_range(const struct setting *row, struct bytes value, char *
         return;
     case SETTING_FIELDS:
         snprintf(at, left, "give names of envelope fields with commas between: event_id,tenant_id");
+        return;
+    case SETTING_WINDOW:
+        snprintf(at, left, "give off, on (60m), or a time like 90m or 1500 (ms) up to a year");
         return;
     case SETTING_MS:
         snprintf(at, left, "give a time like 7d, 90m or 1500 (ms), at least %lld", (long long)row->min);

@@ -31,9 +31,18 @@
       "CreateTime keeps the producer's time, LogAppendTime sets the broker's")                               \
     X(cleanup_policy, "cleanup.policy", SETTING_CLEANUP, 0, 0, 0, "delete: by retention")                    \
     X(envelope_require, "envelope.require", SETTING_FIELDS, 0, INT64_MAX, 0,                                 \
-      "envelope fields that every event must have, with commas between: event_id,tenant_id")
+      "envelope fields that every event must have, with commas between: event_id,tenant_id")                 \
+    X(dedupe_window_ms, "dedupe.window", SETTING_WINDOW, 0, 31536000000, 0,                                  \
+      "an event id published again within this time is answered with the first event's place; on: 60m")
 
-enum setting_kind { SETTING_MS, SETTING_BYTES, SETTING_TIMESTAMP_TYPE, SETTING_CLEANUP, SETTING_FIELDS };
+enum setting_kind {
+    SETTING_MS,
+    SETTING_BYTES,
+    SETTING_TIMESTAMP_TYPE,
+    SETTING_CLEANUP,
+    SETTING_FIELDS,
+    SETTING_WINDOW,
+};
 
 struct topic_settings {
 #define X(field, name, kind, min, max, initial, help) int64_t field;

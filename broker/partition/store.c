@@ -161,9 +161,11 @@ int store_open(struct store **out, const struct store_options *options, struct i
     store->events = *events;
     store_init_lists(store);
     store->producers = producers_create(options->producers_max);
+    duplicates_open(store);
     catalog_init(store);
     timer_init(&store->disk_timer, store_disk_fire);
     retention_init(store);
+    duplicates_init(store);
     *report = (struct store_report){ 0 };
 
     uint64_t started = clock->mono_ns;
@@ -206,6 +208,8 @@ void store_reload(struct store *store, const struct store_options *options)
     store->options.history_bytes_max = options->history_bytes_max;
     store->options.disk_reserve_bytes = options->disk_reserve_bytes;
     store->options.flush_writes_max = options->flush_writes_max;
+    store->options.dedupe_memory = options->dedupe_memory;
+    dedupe_limit(store->dedupe, options->dedupe_memory);
     retention_start(store);
 }
 
@@ -253,6 +257,7 @@ static void store_wake(struct store *store)
 
 void store_turn_end(struct store *store)
 {
+    duplicates_turn_end(store); /* before a checkpoint could see what was not appended */
     rebase_pump(store);
     reclaim_pump(store);
     /* Before the journal write, so that what reclaiming copied goes with this turn's group. */
@@ -355,6 +360,7 @@ void store_stop(struct store *store)
 {
     store->stopping = true;
     retention_stop(store);
+    duplicates_stop(store);
     timer_stop(store->timers, &store->disk_timer);
 }
 
@@ -371,12 +377,14 @@ void store_destroy(struct store *store)
     if (!store->offline) {
         timer_stop(store->timers, &store->disk_timer);
         retention_stop(store);
+        duplicates_stop(store);
     }
     flush_close_descriptors(store);
     while (store->durable.head < store->durable.tail)
         partition_unref(store->durable.ring[store->durable.head++ & (store->durable.room - 1)].partition);
     mem_free(MEM_PARTITION, store->durable.ring, store->durable.room * sizeof(*store->durable.ring));
     catalog_destroy(store);
+    duplicates_close(store);
     producers_destroy(store->producers);
     removals_destroy(store);
     history_destroy(store);
@@ -399,6 +407,11 @@ const struct store_stats *store_stats(struct store *store)
     s->disk_full = store->disk_full;
     s->leader_epoch = store->leader_epoch;
     return s;
+}
+
+const struct dedupe_stats *store_dedupe_stats(const struct store *store)
+{
+    return dedupe_stats(store->dedupe);
 }
 
 const struct journal_stats *store_journal_stats(const struct store *store)

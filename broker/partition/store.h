@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/stats.h"
+#include "dedupe/dedupe.h"
 #include "journal/journal.h"
 #include "partition/rules.h"
 #include "partition/settings.h"
@@ -44,6 +45,7 @@ struct store_options {
     uint32_t producers_max;              /* remembered (producer, partition) pairs */
     uint64_t tail_bytes_max;             /* memory for tails */
     uint64_t history_bytes_max;          /* memory for catch-up reads */
+    uint64_t dedupe_memory;              /* memory for event ids of duplicate windows */
     uint64_t disk_reserve_bytes;         /* below so much free space producing is refused */
     uint64_t journal_file_bytes;
     uint32_t journal_files_max;
@@ -141,6 +143,7 @@ bool store_stopped(const struct store *store);
 void store_destroy(struct store *store);
 
 const struct store_stats *store_stats(struct store *store);
+const struct dedupe_stats *store_dedupe_stats(const struct store *store);
 const struct journal_stats *store_journal_stats(const struct store *store);
 
 /* Checks a data directory offline: journal, checkpoint, every segment. Calls `finding` for each damage.

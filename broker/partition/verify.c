@@ -80,6 +80,7 @@ static struct store *verify_store(const char *data_dir)
     store->offline = true;
     store_init_lists(store);
     store->producers = producers_create(store->options.producers_max);
+    duplicates_open(store);
     catalog_init(store);
     return store;
 }

@@ -188,6 +188,9 @@ int cli_exit_of(int error)
         { "SCHEMA_NOT_DELETED", EXIT_REFUSED },
         { "JSON_INVALID", EXIT_REFUSED },
         { "JSON_LIMIT", EXIT_REFUSED },
+        { "DEDUPE_CONFLICT", EXIT_REFUSED },
+        { "DEDUPE_LOST", EXIT_REFUSED },
+        { "DEDUPE_DUPLICATE", EXIT_REFUSED },
     };
     const char *name = runnel_error_name(error);
 

@@ -36,7 +36,7 @@ enum {
 struct slot {
     int64_t offset; /* or the error code */
     int32_t partition;
-    enum { SLOT_WAITING, SLOT_ACKED, SLOT_FAILED } state;
+    enum { SLOT_WAITING, SLOT_ACKED, SLOT_DUPLICATE, SLOT_FAILED } state;
     char
         *text; /* event_id, where it is to be printed, or what is wrong with this event alone; ours to free */
 };
@@ -88,6 +88,8 @@ static void pub_settle_failed(struct pub *pub, uint64_t line, int error, const c
 {
     struct slot *slot = pub_slot(pub, line);
 
+    free(slot->text); /* its id: nobody prints that now */
+    slot->text = NULL;
     slot->state = SLOT_FAILED;
     slot->offset = error < 0 ? -error : error;
     pub->last_error = (int)slot->offset;
@@ -111,7 +113,7 @@ static void pub_on_delivery(void *ctx, const struct runnel_delivery *delivery)
         return;
     }
     slot->offset = delivery->offset;
-    slot->state = SLOT_ACKED;
+    slot->state = delivery->duplicate == RUNNEL_DUPLICATE_ID ? SLOT_DUPLICATE : SLOT_ACKED;
 }
 
 /* ---- reporting ---- */
@@ -149,7 +151,7 @@ static void pub_print_acked(struct pub *pub, uint64_t line, const struct slot *s
         out_item(out);
     out_string(out, "{\"topic\":\"");
     out_string(out, pub->topic); /* acknowledged, so it is a topic's name: no quotes in it */
-    at = out_room(out, 128);
+    at = out_room(out, 160);
     memcpy(at, "\",\"partition\":", 14);
     at += 14;
     at += encode_number(at, slot->partition);
@@ -164,6 +166,10 @@ static void pub_print_acked(struct pub *pub, uint64_t line, const struct slot *s
     memcpy(at, ",\"line\":", 8);
     at += 8;
     at += encode_number(at, (int64_t)line + 1);
+    if (slot->state == SLOT_DUPLICATE) {
+        memcpy(at, ",\"duplicate\":true", 17);
+        at += 17;
+    }
     out_used(out, (size_t)(at - out->buffer) - out->used);
     if (slot->text) { /* an id has nothing in it that JSON would escape */
         out_literal(out, ",\"event_id\":\"");
@@ -185,7 +191,7 @@ static void pub_report(struct pub *pub)
         const struct slot *slot = pub_slot(pub, line);
         if (slot->state == SLOT_WAITING)
             break;
-        if (slot->state == SLOT_ACKED) {
+        if (slot->state != SLOT_FAILED) {
             pub->acked++;
             pub_print_acked(pub, line, slot);
             free(slot->text);
@@ -349,8 +355,9 @@ static int pub_result(struct pub *pub)
             return cli_exit_of(pub->last_error);
         if (!out_is_json(&pub->cli->out)) {
             const struct slot *slot = pub_slot(pub, 0);
-            cli_note(pub->cli, "published to %s: partition %d, offset %lld", pub->topic, (int)slot->partition,
-                     (long long)slot->offset);
+            cli_note(pub->cli, "%s %s: partition %d, offset %lld",
+                     slot->state == SLOT_DUPLICATE ? "published before to" : "published to", pub->topic,
+                     (int)slot->partition, (long long)slot->offset);
         }
         return EXIT_DONE;
     }

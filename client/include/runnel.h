@@ -175,10 +175,15 @@ struct runnel_event {
         sizeof(struct runnel_event), -1, NULL, 0, NULL, 0, NULL, 0, 0, NULL                                  \
     }
 
+enum runnel_duplicate {
+    RUNNEL_DUPLICATE_RETRY = 1, /* by an earlier attempt of the library */
+    RUNNEL_DUPLICATE_ID = 2,    /* an event with this id, key and payload (topic setting dedupe.window) */
+};
+
 /* What became of one event. */
 struct runnel_delivery {
     int error;     /* 0: as acknowledged; or a negative code */
-    int duplicate; /* it had been stored before; offset is the original's */
+    int duplicate; /* not 0: it had been stored before; partition and offset are the original's */
     int32_t partition;
     int64_t offset; /* -1 unless acknowledged */
     void *opaque;   /* from runnel_produce() */

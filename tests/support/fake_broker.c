@@ -70,7 +70,7 @@ void answer_error(struct fake_broker *f, struct conn *c, const struct wire_heade
     uint8_t buffer[512];
     struct writer w = writer_of(buffer, sizeof(buffer));
     uint8_t *frame = wire_frame_begin(&w);
-    wire_put_error(&w, &(struct wire_error){ (uint16_t)code, bytes_of(text) });
+    wire_put_error(&w, &(struct wire_error){ .code = (uint16_t)code, .text = bytes_of(text) });
     uint32_t n = wire_frame_end(&w, frame, h->op, WIRE_REPLY | WIRE_ERROR, h->request_id);
     conn_answer(f, c, buffer, n);
 }
@@ -319,7 +319,8 @@ static void sub_end(struct conn *c, struct sub *s)
     uint8_t buffer[256];
     struct writer w = writer_of(buffer, sizeof(buffer));
     uint8_t *frame = wire_frame_begin(&w);
-    wire_put_error(&w, &(struct wire_error){ (uint16_t)s->end_code, bytes_of("ended by the fake broker") });
+    wire_put_error(&w, &(struct wire_error){ .code = (uint16_t)s->end_code,
+                                             .text = bytes_of("ended by the fake broker") });
     conn_out(c, buffer, wire_frame_end(&w, frame, WIRE_OP_SUB_END, WIRE_PUSH, s->id));
     s->live = false;
 }

@@ -172,7 +172,8 @@ static void scripted(struct fake_broker *f)
         uint8_t *frame = wire_frame_begin(&w);
         if (!m->live)
             continue;
-        wire_put_error(&w, &(struct wire_error){ (uint16_t)code, bytes_of("ended by the fake broker") });
+        wire_put_error(
+            &w, &(struct wire_error){ .code = (uint16_t)code, .text = bytes_of("ended by the fake broker") });
         conn_out(m->conn, buffer, wire_frame_end(&w, frame, WIRE_OP_GROUP_END, WIRE_PUSH, m->handle));
         m->live = m->used = false;
     }

@@ -406,6 +406,63 @@ Test(batch, random_batches_read_back)
     }
 }
 
+/* Any records are taken out: what is left is as it was, closed up, and a good batch. */
+Test(batch, records_are_taken_out)
+{
+    enum { COUNT = 300 };
+    static uint8_t whole[BUFFER], buffer[BUFFER];
+    uint64_t x = 42;
+    struct batch_builder b;
+    batch_build_start(&b, whole, sizeof(whole));
+    for (uint32_t i = 0; i < COUNT; i++) {
+        char value[32];
+        snprintf(value, sizeof(value), "value %u", i);
+        const struct header header = { text("n"), text(value) };
+        cr_assert(batch_build_add(&b, 1000000 + (int64_t)(next_random(&x) % 100000), i % 3 ? text("k") : none,
+                                  text(value), &header, i % 2));
+    }
+    const uint32_t bytes = batch_build_finish(&b, 7, 1, 40);
+    for (int round = 0; round < 200; round++) {
+        uint32_t out[COUNT], kept[COUNT], outs = 0, keeps = 0;
+        const uint64_t odds = 1 + next_random(&x) % 10;
+        for (uint32_t i = 0; i < COUNT; i++)
+            if (next_random(&x) % 10 < odds)
+                out[outs++] = i;
+            else
+                kept[keeps++] = i;
+        memcpy(buffer, whole, bytes);
+        struct batch batch;
+        cr_assert(batch_decode(&batch, buffer, bytes));
+        const uint32_t left = records_without(&batch, buffer + BATCH_HEADER, bytes - BATCH_HEADER, out, outs);
+        cr_assert_eq((uint32_t)batch.count, keeps);
+        cr_assert_eq(left == 0, keeps == 0);
+        if (!keeps)
+            continue;
+        const uint32_t sealed = batch_seal(buffer, &batch, CODEC_NONE, left);
+        cr_assert_eq(check(buffer, sealed), ERR_OK);
+        struct record_iter it, old_it;
+        struct record r, old = { .offset = -1 };
+        struct batch before;
+        int64_t newest = 0;
+        cr_assert(batch_decode(&before, whole, bytes) && batch_decode(&batch, buffer, sealed));
+        record_iter_init(&old_it, &before, (struct bytes){ whole + BATCH_HEADER, bytes - BATCH_HEADER });
+        record_iter_init(&it, &batch, (struct bytes){ buffer + BATCH_HEADER, sealed - BATCH_HEADER });
+        for (uint32_t i = 0; i < keeps; i++) {
+            while (old.offset < (int64_t)kept[i])
+                cr_assert_eq(record_next(&old_it, &old), 1);
+            cr_assert_eq(record_next(&it, &r), 1);
+            cr_assert_eq(r.offset, i);
+            cr_assert_eq(r.timestamp_ms, old.timestamp_ms);
+            cr_assert(same(r.key, old.key) && same(r.value, old.value) && same(r.headers, old.headers));
+            newest = r.timestamp_ms > newest ? r.timestamp_ms : newest;
+        }
+        cr_assert_eq(record_next(&it, &r), 0);
+        cr_assert(batch.max_timestamp_ms == newest && batch.producer_id == 7 && batch.base_sequence == 40);
+        const uint32_t behind = COUNT; /* there is none with this number */
+        cr_assert_eq(records_without(&before, buffer + BATCH_HEADER, left, &behind, 1), 0);
+    }
+}
+
 Test(varint, round_trip)
 {
     uint64_t x = 1234567;

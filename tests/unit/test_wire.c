@@ -47,7 +47,7 @@ static bool same(struct bytes a, struct bytes b)
 
 Test(wire, session)
 {
-    struct wire_error error = { ERR_TOPIC_NOT_FOUND, bytes_of("no topic 'x'") };
+    struct wire_error error = { .code = ERR_TOPIC_NOT_FOUND, .text = bytes_of("no topic 'x'") };
     ROUND_TRIP(error, error, out.code == error.code && same(out.text, error.text));
     struct wire_hello hello = { WIRE_MAGIC, 1, 3, 5, bytes_of("test"), bytes_of("") };
     ROUND_TRIP(hello, hello,
@@ -177,6 +177,30 @@ Test(wire, produce)
     buffer[1] = 0;
     memset(buffer + 12, 0xff, 4);
     cr_assert(!wire_get_produce(reader_of(buffer, len), &p), "a batch of 4 GiB");
+}
+
+Test(wire, errors_name_events)
+{
+    const struct wire_event_error in[] = { { 3, ERR_DEDUPE_DUPLICATE, 2, 1ull << 40 },
+                                           { 9, ERR_DEDUPE_CONFLICT, WIRE_SAME_BATCH, 3 } };
+    const struct wire_error error = { .code = ERR_DEDUPE_CONFLICT, .text = bytes_of("why") };
+    struct wire_error out;
+    uint8_t bytes[128];
+    struct writer w = writer_of(bytes, sizeof(bytes));
+    wire_put_error(&w, &error);
+    const uint32_t plain = writer_len(&w);
+    write_u32(&w, 2);
+    for (int i = 0; i < 2; i++)
+        wire_put_event_error(&w, &in[i]);
+    const uint32_t len = writer_len(&w);
+    for (uint32_t n = 0; n <= len; n++)
+        cr_assert_eq(wire_get_error(reader_of(bytes, n), &out), n == plain || n == len, "%u bytes", n);
+    cr_assert_eq(out.row_count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct wire_event_error row = wire_event_error_at(out.rows, i);
+        cr_assert(row.event == in[i].event && row.code == in[i].code && row.partition == in[i].partition &&
+                  row.offset == in[i].offset);
+    }
 }
 
 Test(wire, produced)
