@@ -204,8 +204,8 @@ enum error group_seek(struct gp *gp, uint64_t offset, char *why)
         give_up_free(gp, CONTAINER_OF(gp->give_ups.next, struct give_up, link));
     progress_seek(gp->progress, offset);
     gp->rewound_due = false;
-    gp_rewind(gp, offset);
-    /* Nothing of before counts any more, wherever it was. */
+    /* Nothing of before counts any more, wherever it was: not what lies below the new position either. */
+    gp_rewind(gp, 0);
     gp->epoch_assigned = gp->epoch;
     gp->rewind_count = 0;
     gp_touch(gp);

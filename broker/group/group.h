@@ -112,7 +112,7 @@ struct groups_events {
      * or m does not want it any more. The gp may be freed after this call when its topic is gone. */
     void (*revoked)(void *ctx, struct member *m, struct gp *gp);
     /* Everything from `offset` on that was delivered is withdrawn, and comes again under gp->epoch. After a
-     * seek `offset` is where it goes on, and all that was delivered before is withdrawn. */
+     * seek that is all, and `offset` is 0. */
     void (*rewound)(void *ctx, struct member *m, struct gp *gp, uint64_t offset);
     /* The member is no more (m is freed after this call). */
     void (*ended)(void *ctx, struct member *m, enum error code, const char *why);

@@ -144,7 +144,7 @@ Test(group_state, seeks_and_deletions_stay)
     grig_forget(g);
     cr_assert_eq(group_seek(gp, 15, why), ERR_OK);
     grig_turn(g, 0);
-    cr_assert_str_eq(g->log, "~t/0@15");
+    cr_assert_str_eq(g->log, "~t/0@0");
     cr_assert_eq(g->count, 5);
     cr_assert_eq(group_delete(gp->group, why), ERR_GROUP_BUSY);
     cr_assert_eq(group_offsets_delete(gp->group, gp->topic, -1, why), ERR_GROUP_BUSY);
