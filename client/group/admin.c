@@ -161,6 +161,38 @@ int runnel_group_seek(runnel_client *c, const char *group, const char *topic, in
     return rc;
 }
 
+/* ---- commit ---- */
+
+int runnel_group_commit_positions(runnel_client *c, const char *group,
+                                  const struct runnel_group_position *positions, size_t count)
+{
+    uint64_t bytes = BODY_MAX;
+    int rc = bad_group(c, group);
+    if (rc == 0 && (!positions || count == 0 || count > UINT16_MAX))
+        rc = client_error(c, ERR_CLIENT_ARGUMENT, "1 to %d positions at a time", UINT16_MAX);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = bad_topic(c, positions[i].topic);
+        if (rc == 0 && positions[i].position < 0)
+            rc = client_error(c, ERR_CLIENT_ARGUMENT, "position %zu is negative", i);
+        bytes += rc == 0 ? 16 + strlen(positions[i].topic) : 0;
+    }
+    if (rc)
+        return rc;
+    uint8_t *buffer = malloc(bytes);
+    if (!buffer)
+        return client_error(c, ERR_CLIENT_QUEUE_FULL, "no memory for %zu positions", count);
+    struct writer w = writer_of(buffer, (uint32_t)bytes);
+    write_str(&w, bytes_of(group));
+    write_u16(&w, (uint16_t)count);
+    for (size_t i = 0; i < count; i++)
+        wire_put_group_commit_row(&w, &(struct wire_group_commit_row){ bytes_of(positions[i].topic),
+                                                                       positions[i].partition,
+                                                                       (uint64_t)positions[i].position });
+    rc = admin_call_plain(c, WIRE_OP_GROUP_COMMIT, &w);
+    free(buffer);
+    return rc;
+}
+
 /* ---- the rest ---- */
 
 int runnel_group_delete(runnel_client *c, const char *group)

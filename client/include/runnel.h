@@ -449,6 +449,17 @@ RUNNEL_API uint32_t runnel_group_max_in_flight(const runnel_group *group);
 RUNNEL_API uint32_t runnel_group_ack_wait_ms(const runnel_group *group);
 RUNNEL_API size_t runnel_group_in_flight(const runnel_group *group); /* given out, not settled */
 
+/* What to do with events of a type. */
+struct runnel_handler {
+    const char *type; /* of the event's header ce_type: a name, or a pattern with '*' and '?'; NULL: any */
+    int (*handle)(void *ctx, const struct runnel_record *record);
+    void *ctx;
+};
+/* Calls the first handler that the event's type matches. 1, and what it returned in *result (may be NULL);
+ * 0: none matches. */
+RUNNEL_API int runnel_dispatch(const struct runnel_handler *handlers, size_t count,
+                               const struct runnel_record *record, int *result);
+
 /* An event for one of several topics. */
 struct runnel_topic_event {
     const char *topic;
@@ -592,6 +603,16 @@ struct runnel_seek_row {
 RUNNEL_API int runnel_group_seek(runnel_client *client, const char *group, const char *topic,
                                  int32_t partition, const char *to, int dry,
                                  void (*each)(void *ctx, const struct runnel_seek_row *row), void *ctx);
+/* A place to go on from: the next event to be delivered. */
+struct runnel_group_position {
+    const char *topic;
+    uint32_t partition;
+    int64_t position;
+};
+/* Commits positions without joining, for programs that share out partitions by themselves: all of them or
+ * none. The group must exist (runnel_group_set()) and have no members. */
+RUNNEL_API int runnel_group_commit_positions(runnel_client *client, const char *group,
+                                             const struct runnel_group_position *positions, size_t count);
 RUNNEL_API int runnel_group_delete(runnel_client *client, const char *group);
 /* order "auto", "open", "closed". */
 RUNNEL_API int runnel_group_breaker(runnel_client *client, const char *group, const char *order);

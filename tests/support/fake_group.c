@@ -633,6 +633,7 @@ bool group_frame(struct fake_broker *f, struct conn *c, const struct wire_header
     case WIRE_OP_GROUP_DELETE:
     case WIRE_OP_GROUP_BREAKER:
     case WIRE_OP_GROUP_FORGET:
+    case WIRE_OP_GROUP_COMMIT:
         ANSWER(f, c, h, (void)0);
         return true;
     default:

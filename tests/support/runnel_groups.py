@@ -136,6 +136,7 @@ class Member:
         request = self.c.send(ACK, body)
         if reply:
             self.c.wait(request).done()
+        return request
 
     def commit(self):
         """Waits until everything acknowledged so far is durable."""

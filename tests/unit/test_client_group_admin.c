@@ -77,9 +77,44 @@ Test(client_group_admin, changes)
     cr_assert_eq(runnel_group_breaker(x.c, "a", "closed"), 0);
     cr_assert_eq(runnel_group_breaker(x.c, "a", "ajar"), -RUNNEL_E_ARGUMENT);
     cr_assert_eq(runnel_group_forget(x.c, "a", "t", -1), 0);
+    struct runnel_group_position positions[] = { { "t", 0, 7 }, { "u", 1, 0 } };
+    cr_assert_eq(runnel_group_commit_positions(x.c, "a", positions, 2), 0);
+    cr_assert_eq(runnel_group_commit_positions(x.c, "a", positions, 0), -RUNNEL_E_ARGUMENT);
+    positions[1].position = -1;
+    cr_assert_eq(runnel_group_commit_positions(x.c, "a", positions, 2), -RUNNEL_E_ARGUMENT);
+    positions[0].topic = "";
+    cr_assert_eq(runnel_group_commit_positions(x.c, "a", positions, 1), -32);
     cr_assert_eq(runnel_group_delete(x.c, "a"), 0);
     cr_assert_eq(runnel_group_delete(x.c, NULL), -91);
     end_group(&x);
+}
+
+static int count_call(void *ctx, const struct runnel_record *record)
+{
+    ++*(int *)ctx;
+    return (int)record->offset;
+}
+
+Test(client_group_admin, handlers_by_type)
+{
+    /* One header, as a record has it: its name's and its value's length as varints. */
+    static const char typed[] = "\x0e"
+                                "ce_type"
+                                "\x18"
+                                "orders.paid.";
+    struct runnel_record record = {
+        .offset = 5, .header_count = 1, .priv = typed, .priv_len = sizeof(typed) - 1
+    };
+    int paid = 0, any = 0, result = 0;
+    const struct runnel_handler handlers[] = { { "orders.made.*", count_call, &any },
+                                               { "orders.paid.*", count_call, &paid },
+                                               { NULL, count_call, &any } };
+    cr_assert_eq(runnel_dispatch(handlers, 3, &record, &result), 1);
+    cr_assert(paid == 1 && any == 0 && result == 5);
+    record.header_count = 0;
+    cr_assert_eq(runnel_dispatch(handlers, 3, &record, NULL), 1);
+    cr_assert(paid == 1 && any == 1, "without a type");
+    cr_assert_eq(runnel_dispatch(handlers, 2, &record, &result), 0, "nobody's");
 }
 
 Test(client_group_admin, redriving)
