@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/dead.c: reading dead letters. See dead.h; dead_filter.c has the choosing.
+ * cli/dead.c: reading dead letters. See dead.h; dead_filter.c has the choosing, dead_names.c the topics.
  */
 #include "client/cli/dead.h"
 
@@ -11,55 +11,7 @@
 #include "client/cli/encode.h"
 #include "client/cli/parse.h"
 
-static const char suffix[] = ".dlq", settled_group[] = "__dlq";
-
-/* ---- names ---- */
-
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t len = strlen(text), end_len = strlen(end);
-
-    return len >= end_len && !strcmp(text + len - end_len, end);
-}
-
-const char *dead_topic(const char *topic)
-{
-    char name[300];
-
-    if (ends_with(topic, suffix))
-        return topic;
-    snprintf(name, sizeof(name), "%.280s%s", topic, suffix);
-    return cli_keep(name);
-}
-
-struct names {
-    const char **names;
-    size_t count;
-};
-
-static int keep_name(void *ctx, const struct runnel_topic_row *row)
-{
-    struct names *all = ctx;
-
-    all->names = cli_realloc(all->names, (all->count + 1) * sizeof(*all->names));
-    all->names[all->count++] = cli_keep(row->name);
-    return 0;
-}
-
-int dead_topics(struct cli *cli, const char *name, const char ***topics, size_t *count)
-{
-    struct names all = { 0 };
-
-    if (name && !strpbrk(name, "*?")) {
-        (void)keep_name(&all, &(struct runnel_topic_row){ .name = dead_topic(name) });
-    } else if (runnel_topic_list(cli->client, dead_topic(name ? name : "*"), 0, keep_name, &all) < 0) {
-        free(all.names);
-        return cli_fail_client(cli, NULL);
-    }
-    *topics = all.names;
-    *count = all.count;
-    return EXIT_DONE;
-}
+static const char settled_group[] = "__dlq";
 
 /* ---- what is dealt with ---- */
 
@@ -110,9 +62,9 @@ static int read_partitions(struct dead_reader *r)
 
     if (runnel_topic_describe(r->cli->client, r->topic, &topic) < 0) {
         char original[300];
-        const size_t len = strlen(r->topic) - strlen(suffix);
+        const size_t len = strlen(r->topic) - strlen(".dlq");
         if (runnel_last_error(r->cli->client)->code != RUNNEL_E_TOPIC_NOT_FOUND ||
-            !ends_with(r->topic, suffix))
+            !dead_topic_plain(r->topic))
             return cli_fail_client(r->cli, r->topic);
         snprintf(original, sizeof(original), "%.*s", (int)(len < 280 ? len : 280), r->topic);
         if (runnel_topic_describe(r->cli->client, original, &topic) < 0)

@@ -59,6 +59,11 @@ struct dead_filter {
 
 /* "orders" and "orders.dlq" are "orders.dlq"; stays until the command ends. */
 const char *dead_topic(const char *topic);
+/* Does the name end as those of dead-letter topics do? */
+bool dead_topic_plain(const char *topic);
+/* The same, but a topic that some group's dlq.topic names is one itself, unless there is a NAME.dlq. 0, or an
+ * exit code. */
+int dead_topic_find(struct cli *cli, const char *name, const char **topic);
 /* The dead-letter topics that a name or pattern (NULL: every one) means; 0, or an exit code. */
 int dead_topics(struct cli *cli, const char *name, const char ***topics, size_t *count);
 

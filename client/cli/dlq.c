@@ -137,7 +137,8 @@ const struct command dlq_list_command = {
     .operands_max = -1,
     .complete = COMPLETE_TOPIC,
     .summary = "list dead letters that are not dealt with",
-    .text = "Dead letters of TOPIC are in TOPIC.dlq; both names will do, and patterns with '*' and '?'. "
+    .text = "Dead letters of TOPIC are in TOPIC.dlq; both names will do, and patterns with '*' and '?', "
+            "and the name of a topic that is some group's dlq.topic. "
             "Without a topic: "
             "all of them. Those that were redriven or discarded are left out (`runnel read TOPIC.dlq` shows "
             "every one "
@@ -316,7 +317,7 @@ static int show_letter(struct cli *cli, const char *topic, const struct dead_let
 
 static int dlq_show(struct cli *cli)
 {
-    const char *topic = dead_topic(cli->args.operands[0]), *place = cli->args.operands[1];
+    const char *topic = NULL, *place = cli->args.operands[1];
     struct dead_reader reader = { .with_settled = true };
     int64_t partition, offset;
     bool found = false;
@@ -326,6 +327,8 @@ static int dlq_show(struct cli *cli)
         return cli_usage("write PARTITION:OFFSET, as `runnel dlq list` shows it", "'%s' is no dead letter",
                          place);
     rc = cli_connect(cli);
+    if (!rc)
+        rc = dead_topic_find(cli, cli->args.operands[0], &topic);
     if (!rc)
         rc = dead_open_at(cli, &reader, topic, partition, offset);
     if (!rc && dead_next(&reader) && reader.letter.record->offset == offset) {

@@ -338,7 +338,9 @@ static int settle_run(struct settling *s)
     struct cli *cli = s->cli;
     int rc;
 
-    s->dead_topic = dead_topic(cli->args.operands[0]);
+    rc = dead_topic_find(cli, cli->args.operands[0], &s->dead_topic);
+    if (rc)
+        return rc;
     s->dry_run = args_flag(&cli->args, OPT_DRY_RUN);
     s->most = BATCH_MAX;
     if (s->rate && s->rate * PACE_SLICE_MS / 1000 < BATCH_MAX)

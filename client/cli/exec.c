@@ -258,8 +258,11 @@ int exec_run(struct cli *cli, runnel_group *group, const struct exec_options *op
     while (!cli_stopping() && !x.error && (x.begun < options->most || x.running)) {
         take_events(&x);
         start_jobs(&x);
+        const bool idle = options->exit_at_end && !x.count;
+        if (idle && sub_at_end(cli, group, options->group))
+            break;
         if (!x.error && (x.begun < options->most || x.running))
-            turn(&x, true, INT64_MAX);
+            turn(&x, true, idle ? cli_monotonic_ms() + SUB_LOOK_MS : INT64_MAX);
     }
     *deadline_ms = cli_monotonic_ms() + options->finish_ms;
     runnel_group_stop(group);

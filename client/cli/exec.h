@@ -18,7 +18,12 @@ struct exec_options {
     int64_t timeout_ms; /* of one; 0: none */
     uint64_t most;      /* events to be run */
     int64_t finish_ms;  /* for what runs when it is to end; then it is killed */
+    bool exit_at_end;
 };
+
+enum { SUB_END_MS = 30000, SUB_LOOK_MS = 100 };
+/* Nothing is left for this member to do. Asked when it has nothing in hand, every SUB_LOOK_MS (sub_end.c). */
+bool sub_at_end(struct cli *cli, runnel_group *group, const char *name);
 
 /* Runs until `most`, ^C or SIGTERM; *deadline_ms is when leaving must be done (monotonic). 0, or an exit code
  * with the error printed. */

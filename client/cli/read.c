@@ -408,7 +408,7 @@ static const struct option sub_options[] = {
       "with --exec: kill what runs longer; the event failed" },
     { OPT_COUNT, 'n', "count", "N", NULL, false, "end after so many events" },
     { OPT_EXIT_AT_END, 'e', "exit-at-end", NULL, NULL, false,
-      "end where the topics ended when the command began" },
+      "end where the topics ended when the command began; with --group: when nothing is left to do" },
     { OPT_RAW, 0, "raw", NULL, NULL, false, "only the payloads' bytes, a line break behind each" },
     { OPT_ENVELOPE, 0, "envelope", NULL, NULL, false,
       "with -o json or jsonl: events as canonical envelopes (docs/envelope.md)" },

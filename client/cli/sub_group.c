@@ -48,6 +48,7 @@ static void hand_on(struct sub_group *s)
 
 static int write_events(struct sub_group *s)
 {
+    const bool exit_at_end = args_flag(&s->cli->args, OPT_EXIT_AT_END);
     struct runnel_record record;
     int rc = EXIT_DONE, error;
 
@@ -69,7 +70,9 @@ static int write_events(struct sub_group *s)
                 break;
             continue;
         }
-        cli_wait(s->cli, -1, -1, &error);
+        if (exit_at_end && sub_at_end(s->cli, s->group, args_value(&s->cli->args, OPT_GROUP)))
+            break;
+        cli_wait(s->cli, -1, exit_at_end ? SUB_LOOK_MS : -1, &error);
         if (error) {
             rc = cli_fail_client(s->cli, NULL);
             break;
@@ -92,8 +95,6 @@ static int check_arguments(struct cli *cli, const char **reset)
                          "a group begins at the start or the end, not at '%s'", from);
     if (args_value(&cli->args, OPT_PARTITION))
         return cli_usage("leave one of them out", "a group's partitions are shared out by the broker");
-    if (args_flag(&cli->args, OPT_EXIT_AT_END))
-        return cli_usage("leave one of them out, or use -n", "a group has no end");
     if (!args_value(&cli->args, OPT_EXEC) &&
         (args_value(&cli->args, OPT_PARALLEL) || args_value(&cli->args, OPT_EXEC_TIMEOUT)))
         return cli_usage("add --exec CMD", "--parallel and --exec-timeout are about --exec");
@@ -167,6 +168,7 @@ int sub_group_run(struct cli *cli)
                                               .parallel = (size_t)parallel,
                                               .timeout_ms = timeout_ms,
                                               .most = s.most,
+                                              .exit_at_end = args_flag(&cli->args, OPT_EXIT_AT_END),
                                               .finish_ms = LEAVE_MS };
         rc = exec_run(cli, s.group, &options, &deadline_ms);
     } else {

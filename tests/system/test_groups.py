@@ -225,12 +225,43 @@ class Consuming(GroupTest):
         self.create()
         for args in (("--exec", "true"), ("--shared",), ("--instance", "a"), ("--parallel", 2)):
             self.assertIn("group", self.fails(2, "sub", self.topic, *args))
-        for args in (("-p", 0), ("-e",), ("--parallel", 2), ("--from", "17"), ("--exec", "true", "--raw"),
+        for args in (("-p", 0), ("--parallel", 2), ("--from", "17"), ("--exec", "true", "--raw"),
                      ("--exec", "true", "--parallel", 0)):
             self.fails(2, "sub", self.topic, "-g", self.group, *args)
         self.fails(2, "sub", self.topic, "-g", "not a name")
         self.run_cli("group", "set", self.group, "--create", "ordered")
         self.assertIn("GROUP_MODE_MISMATCH", self.fails(4, "sub", self.topic, "-g", self.group, "--shared"))
+
+
+    def test_ends_when_nothing_is_left(self):
+        self.create(2)
+        self.publish(range(20), None, "-K", ":")
+        self.fast_retries()
+        events = objects(self.run_cli(*self.sub("-e", "-o", "jsonl")).stdout)
+        self.assertEqual(sorted(int(e["payload"]) for e in events), list(range(20)))
+        self.assertEqual(self.describe()["lag"], 0)
+        self.assertEqual(self.run_cli(*self.sub("-e", "-o", "jsonl")).stdout, b"", "at once, too")
+        self.publish(["odd", "even"])
+        twice = self.script('(cat; echo) >> "%s/seen"; [ $RUNNEL_ATTEMPT -gt 1 ]' % self.work)
+        self.run_cli(*self.sub("-e", "--exec", twice))
+        self.assertEqual(self.describe()["lag"], 0, "what waited for its next attempt was waited for")
+        self.assertEqual(sorted((self.work / "seen").read_text().split()), ["even"] * 2 + ["odd"] * 2)
+
+    def test_a_seek_takes_away_what_is_being_worked_on(self):
+        """What is done with it is nobody's business any more: no error is told."""
+        self.create()
+        self.publish(range(10))
+        begun, end = self.work / "begun", self.work / "end"
+        os.mkfifo(begun)
+        os.mkfifo(end)
+        command = 'if [ $RUNNEL_OFFSET = 0 ]; then echo x > "%s"; read x < "%s"; fi' % (begun, end)
+        process = self.start(*self.sub("-e", "--exec", command), stderr=subprocess.PIPE)
+        begun.read_text()
+        self.run_cli("group", "seek", self.group, "--topic", self.topic, "--to", "7")
+        end.write_text("x\n")
+        _, told = process.communicate(timeout=WAIT)
+        self.assertEqual((process.returncode, told), (0, b""))
+        self.assertEqual(self.partition()["position"], 10)
 
 
 class Exec(GroupTest):
@@ -669,6 +700,26 @@ class DeadLetters(GroupTest):
         self.assertEqual([a["reason"] for a in audit], ['test "data"', "junk", "junk", "junk"])
         self.assertEqual(audit[0]["dead_letter"], self.topic + ".dlq/0:%d" % letter["offset"])
         self.assertEqual(audit[0]["action"], "discard")
+
+    def test_a_topic_of_its_own(self):
+        """dlq.topic: its name need not end in .dlq."""
+        graveyard = self.topic + "-graveyard"
+        self.create()
+        self.fast_retries("shared", "retry.max=0", "dlq.topic=" + graveyard)
+        self.publish(["a", "b", "c"])
+        self.run_cli(*self.sub("-n", 3, "--exec", "exit 3"))
+        self.assertEqual(self.listed(), [])
+        wait_for("dead letters",
+                 lambda: len(objects(self.run_cli("dlq", "list", graveyard, "-o", "jsonl").stdout)) == 3)
+        for pattern in ((), (self.topic + "*",)):
+            found = objects(self.run_cli("dlq", "list", *pattern, "-o", "jsonl").stdout)
+            self.assertEqual(len([r for r in found if r["topic"] == graveyard]), 3)
+        self.assertEqual(json.loads(self.run_cli("dlq", "show", graveyard, "0:1", "-o", "json").stdout)
+                         ["original_topic"], self.topic)
+        self.run_cli("dlq", "discard", graveyard, "0:0", "--reason", "junk")
+        rows = objects(self.run_cli("dlq", "redrive", graveyard, "-o", "jsonl").stdout)
+        self.assertEqual([(r["topic"], r["offset"]) for r in rows], [(graveyard, 1), (graveyard, 2)])
+        self.assertEqual(objects(self.run_cli("dlq", "list", graveyard, "-o", "jsonl").stdout), [])
 
     def test_letters_that_do_not_say_where_they_are_from(self):
         """Somebody else's events in a dead-letter topic."""
