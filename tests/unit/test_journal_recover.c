@@ -394,7 +394,7 @@ static void flip_everything(bool sealed)
         used += live;
         for (size_t at = 0; at < (live ? image.files[f].size : 64); at++) {
             /* Bytes that are zero in a block without entries differ in nothing but their place. */
-            if (at % JOURNAL_BLOCK > 512 && at % effort(16, 128, 1) != 0)
+            if (at % JOURNAL_BLOCK > effort(512, 96, 512) && at % effort(16, 128, 1) != 0)
                 continue;
             bool header = at % JOURNAL_BLOCK < JOURNAL_COMMIT_HEADER || at == JOURNAL_BLOCK - 1;
             for (unsigned bit = header ? 0 : at % 8; bit < (header ? 8 : at % 8 + 1); bit++) {
