@@ -16,7 +16,7 @@
 #include "client/cli/record.h"
 
 enum {
-    BATCH_MAX = 1000,
+    BATCH_MAX = 4000,        /* letters in one request: each waits for the disk once */
     BATCH_BYTES = 512 << 10, /* of events that are published again */
     PACE_SLICE_MS = 100,     /* with --rate: so much worth of events in a batch */
     AUDIT_BYTES = 2048,
