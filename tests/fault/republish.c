@@ -8,13 +8,15 @@
  * new events and old ones. A line on stdout for each delivery: id error duplicate partition offset.
  */
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "runnel.h"
 
-enum { PENDING = 4096, ATTEMPTS = 100 };
+enum { PENDING = 4096, CONNECT_S = 60, CONNECT_PAUSE_MS = 10 };
 
 static uint64_t random_state;
 
@@ -75,11 +77,13 @@ int main(int argc, char **argv)
     /* The broker may be killed while it is asked. */
     runnel_client *client = NULL;
     runnel_producer *producer = NULL;
-    for (int attempts = 0; !producer && attempts < ATTEMPTS; attempts++) {
+    for (const time_t end = time(NULL) + CONNECT_S; !producer && time(NULL) < end;) {
         if (!client)
             client = runnel_connect(argv[1], options);
         if (client)
             producer = runnel_producer_new(client, argv[2], options, on_delivery, NULL);
+        if (!producer)
+            poll(NULL, 0, CONNECT_PAUSE_MS);
     }
     if (!producer)
         return fail("connect", runnel_last_error(client));

@@ -63,6 +63,7 @@ class DedupeKills(unittest.TestCase):
                 out = open(os.path.join(broker.work, "answers%d" % i), "w+b")
                 command = [REPUBLISH, broker.url, "t", str(first), str(count), str(SEED % 1000 + i),
                            "retry.for.ms=120000"] + options
+                self.addCleanup(out.close)
                 running.append((subprocess.Popen(command, stdout=out), out))
                 expected.update(range(first, first + count))
                 first += count
